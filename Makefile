@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: ISC
+#
+# make            commands into build/bin, library into build/lib/libmpq.a
+# make check      the tests, in under five minutes; the last line counts them
+# make check-long the long forms: torture, fuzzing, sanitizers, coverage
+# make bench      speed, as ratios to peers measured in the same run
+# make lint       cppcheck, shellcheck, mandoc, and clang's warnings
+# make demo       a batch over 10,000 files with workers that get killed
+
+PREFIX = /usr/local
+BINDIR = $(PREFIX)/bin
+MANDIR = $(PREFIX)/share/man
+COMPDIR = $(PREFIX)/share/bash-completion/completions
+BUILD = build
+
+COMMANDS = create put get task-done join close rm ls stat
+LIB = alive check chunk error extent grow journal lock look op open owner peek place queue reap segment side tasks \
+	trim wait writer
+# What commands share; a static library, so that each takes what it needs.
+CMD = cli create input output progress show signals
+
+CC = gcc
+WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+OPT = -O2 -ftree-vectorize
+CFLAGS = -g
+# A mapped segment is shared with processes of any age: no strict aliasing games, no LTO across the lock.
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) $(WARN) -fno-strict-aliasing $(CFLAGS)
+LDFLAGS = -static
+LDLIBS = -lbsd -lmd
+
+BINS = $(COMMANDS:%=$(BUILD)/bin/mpq-%)
+LIBOBJS = $(LIB:%=$(BUILD)/lib/%.o)
+CMDOBJS = $(CMD:%=$(BUILD)/cmd/%.o)
+PAGES = $(COMMANDS:%=man/mpq-%.1) man/mpq.7
+
+all: $(BINS) $(BUILD)/lib/libmpq.a
+
+$(BUILD)/lib/libmpq.a: $(LIBOBJS)
+	@rm -f $@
+	$(AR) rcs $@ $(LIBOBJS)
+
+$(BUILD)/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/cmd/%.o: cmd/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
+
+# main.c calls the command's function, whose name is that of the program: mpq-task-done, mpq_task_done_main.
+$(BUILD)/cmd/main-%.o: cmd/main.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilib -DCOMMAND=mpq_$(subst -,_,$*)_main -MMD -MP -c -o $@ $<
+
+$(BUILD)/cmd/libcmd.a: $(CMDOBJS)
+	@rm -f $@
+	$(AR) rcs $@ $(CMDOBJS)
+
+$(BUILD)/bin/mpq-%: $(BUILD)/cmd/main-%.o $(BUILD)/cmd/mpq-%.o $(BUILD)/cmd/libcmd.a $(BUILD)/lib/libmpq.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(COMPDIR)
+	install $(BINS) $(DESTDIR)$(BINDIR)
+	install -m 644 $(filter %.1,$(PAGES)) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(filter %.7,$(PAGES)) $(DESTDIR)$(MANDIR)/man7
+	for c in $(COMMANDS); do install -m 644 completions/mpq.bash $(DESTDIR)$(COMPDIR)/mpq-$$c; done
+
+uninstall:
+	rm -f $(COMMANDS:%=$(DESTDIR)$(BINDIR)/mpq-%) $(COMMANDS:%=$(DESTDIR)$(MANDIR)/man1/mpq-%.1) \
+		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man7/%,$(filter %.7,$(PAGES))) \
+		$(COMMANDS:%=$(DESTDIR)$(COMPDIR)/mpq-%)
+
+clean:
+	rm -rf build
+
+-include $(wildcard $(BUILD)/*/*.d)
+-include tests/tests.mk
+
+.PHONY: all install uninstall clean
+.SECONDARY:

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * cli.c - options, statuses, diagnostics, the environment. See cli.h.
+ */
+#include <bsd/err.h>
+#include <bsd/stdlib.h>
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define NSEC 1000000000
+#define YEARS ((double)INT64_MAX / NSEC / 4)     /* seconds; longer is for ever */
+
+/* ---- numbers --------------------------------------------------------------------------------------------- */
+
+int
+cli_misuse(const struct cli *cli, const char *format, ...)
+{
+	const char *line = cli->usage, *end;
+	va_list ap;
+
+	va_start(ap, format);
+	vwarnx(format, ap);
+	va_end(ap);
+	for (; *line != '\0'; line = *end != '\0' ? end + 1 : end) {
+		end = line + strcspn(line, "\n");
+		fprintf(stderr, "%s%.*s\n", line == cli->usage ? "usage: " : "       ", (int)(end - line), line);
+	}
+	return ST_USAGE;
+}
+
+int
+cli_number(const struct cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *n)
+{
+	const char *error = NULL;
+
+	if (*text < '0' || *text > '9')
+		error = "not a number";
+	else
+		*n = (uint64_t)strtonum(text, (long long)min, (long long)(max < LLONG_MAX ? max : LLONG_MAX), &error);
+	return error == NULL ? ST_GO_ON : cli_misuse(cli, "%s: %s: %s", what, text, error);
+}
+
+int
+cli_size(const struct cli *cli, const char *what, const char *text, uint64_t *n)
+{
+	static const char units[] = "KMG";
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text[digits] != '\0' && text[digits + 1] == '\0' ? strchr(units, text[digits]) : NULL;
+	unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
+	char number[24];
+	const char *error = NULL;
+
+	if (digits == 0 || digits >= sizeof number || (text[digits] != '\0' && unit == NULL))
+		return cli_misuse(cli, "%s: %s: not a size", what, text);
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	*n = (uint64_t)strtonum(number, 0, LLONG_MAX >> shift, &error) << shift;
+	return error == NULL ? ST_GO_ON : cli_misuse(cli, "%s: %s: %s", what, text, error);
+}
+
+int
+cli_seconds(const struct cli *cli, const char *what, const char *text, mpq_time *ns)
+{
+	static const char units[] = "smhd";
+	static const double seconds[] = { 1, 60, 3600, 86400 };
+	size_t n = strspn(text, "0123456789."), digits = strspn(text, "0123456789");
+	const char *unit = text[n] != '\0' && text[n + 1] == '\0' ? strchr(units, text[n]) : NULL;
+	double value;
+
+	if (text[digits] == '.')             /* at most one point, and a digit somewhere */
+		digits += 1 + strspn(text + digits + 1, "0123456789");
+	if (n == 0 || digits != n || (n == 1 && text[0] == '.') || (text[n] != '\0' && unit == NULL))
+		return cli_misuse(cli, "%s: %s: not a number of seconds", what, text);
+	value = strtod(text, NULL) * (unit != NULL ? seconds[unit - units] : 1);
+	*ns = value > YEARS ? MPQ_FOREVER : (mpq_time)(value * NSEC);
+	if (*ns == 0 && value > 0)
+		*ns = 1;                     /* less than a nanosecond still is not "never wait" */
+	return ST_GO_ON;
+}
+
+/* ---- users ----------------------------------------------------------------------------------------------- */
+
+/* Call `each` for the entries of /etc/passwd until it says true. */
+static bool
+scan_users(bool (*each)(const struct passwd *, void *), void *arg)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	struct passwd *entry;
+	bool found = false;
+
+	if (file == NULL)
+		return false;
+	while (!found && (entry = fgetpwent(file)) != NULL)
+		found = each(entry, arg);
+	fclose(file);
+	return found;
+}
+
+struct user {
+	uid_t uid;
+	const char *name;
+	char *buf;
+	size_t size;
+};
+
+static bool
+has_uid(const struct passwd *entry, void *arg)
+{
+	struct user *user = arg;
+
+	if (entry->pw_uid != user->uid)
+		return false;
+	snprintf(user->buf, user->size, "%s", entry->pw_name);
+	return true;
+}
+
+static bool
+has_name(const struct passwd *entry, void *arg)
+{
+	struct user *user = arg;
+
+	user->uid = entry->pw_uid;
+	return strcmp(entry->pw_name, user->name) == 0;
+}
+
+const char *
+user_name(uid_t uid, char *buf, size_t size)
+{
+	struct user user = { .uid = uid, .buf = buf, .size = size };
+
+	if (!scan_users(has_uid, &user))
+		snprintf(buf, size, "%u", uid);
+	return buf;
+}
+
+/* MPQ_OWNER: names or numbers between commas, or "*". Nobody is trusted for a name that is not found. */
+static void
+parse_owners(struct cli *cli, const char *text)
+{
+	size_t room = 1;
+	char *copy, *rest, *word;
+
+	for (const char *p = text; *p != '\0'; p++)
+		room += *p == ',';
+	cli->trusted = calloc(room, sizeof *cli->trusted);
+	copy = rest = strdup(text);
+	while (cli->trusted != NULL && copy != NULL && (word = strsep(&rest, ",")) != NULL) {
+		struct user user = { .name = word };
+		const char *error;
+
+		if (strcmp(word, "*") == 0)
+			cli->place.trust_all = 1;
+		else if (*word != '\0' && scan_users(has_name, &user))
+			cli->trusted[cli->place.ntrusted++] = user.uid;
+		else if (*word >= '0' && *word <= '9') {
+			user.uid = (uid_t)strtonum(word, 0, UINT_MAX - 1, &error);
+			if (error == NULL)
+				cli->trusted[cli->place.ntrusted++] = user.uid;
+		}
+	}
+	free(copy);
+	cli->place.trusted = cli->trusted;
+}
+
+/* ---- options --------------------------------------------------------------------------------------------- */
+
+static int
+common_option(struct cli *cli, int letter, const char *value)
+{
+	switch (letter) {
+	case '0':
+		cli->framing = MPQ_NULS;
+		return ST_GO_ON;
+	case 'L':
+		cli->framing = MPQ_LENGTHS;
+		return ST_GO_ON;
+	case 'n':
+		cli->patience = MPQ_NOW, cli->timed = true;
+		return ST_GO_ON;
+	case 'r':
+		cli->framing = RAW;
+		return ST_GO_ON;
+	case 't':
+		cli->timed = true;
+		return cli_seconds(cli, "-t", value, &cli->patience);
+	case 'v':
+		cli->verbose = true;
+		return ST_GO_ON;
+	default:
+		return ST_USAGE;
+	}
+}
+
+static int
+print_out(const struct cli *cli, struct io *io, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vdprintf(io->out, format, ap);
+	va_end(ap);
+	if (n >= 0)
+		return ST_OK;
+	warn("standard output");
+	(void)cli;
+	return ST_ERROR;
+}
+
+static int
+one_option(struct cli *cli, int letter, char **argv, struct io *io)
+{
+	const char *word = argv[optind > 0 ? optind - 1 : 0];
+
+	if (letter == 'h')
+		return print_out(cli, io, "usage: %s\n", cli->usage);
+	if (letter == 'V')
+		return print_out(cli, io, "%s %s\n", cli->command, MPQ_VERSION_TEXT);
+	if (letter == ':')
+		return cli_misuse(cli, "%s: needs a value", word);
+	if (letter == '?' && optopt != 0 && strncmp(word, "--", 2) != 0)
+		return cli_misuse(cli, "-%c: unknown option", optopt);
+	if (letter == '?')
+		return cli_misuse(cli, "%s: unknown option", word);
+	if (strchr("0Lnrtv", letter) != NULL && strchr(cli->letters, letter) != NULL)
+		return common_option(cli, letter, optarg);
+	return cli->option(cli, letter, optarg);
+}
+
+int
+cli_begin(struct cli *cli, int argc, char **argv, struct io *io)
+{
+	const char *dir = getenv("MPQ_DIR"), *owner = getenv("MPQ_OWNER");
+	char letters[64];
+	int letter, r;
+
+	cli->patience = MPQ_FOREVER;
+	cli->framing = MPQ_LINES;
+	cli->operands = calloc((size_t)argc + 1, sizeof *cli->operands);
+	if (cli->operands == NULL) {
+		warn(NULL);
+		return ST_ERROR;
+	}
+	/* '-': operands are handed to us in order, wherever they stand, whatever POSIXLY_CORRECT says. */
+	snprintf(letters, sizeof letters, "%s:hV%s", cli->operands_last ? "+" : "-", cli->letters);
+	optind = 0, opterr = 0;
+	while ((letter = getopt_long(argc, argv, letters, cli->longs, NULL)) != -1) {
+		if (letter == 1)
+			cli->operands[cli->noperands++] = optarg;
+		else if ((r = one_option(cli, letter, argv, io)) != ST_GO_ON)
+			return r;
+	}
+	while (optind < argc)
+		cli->operands[cli->noperands++] = argv[optind++];
+	if (cli->noperands < cli->min)
+		return cli_misuse(cli, "%s is missing", cli->noperands == 0 ? "NAME" : "an operand");
+	if (cli->max >= 0 && cli->noperands > cli->max)
+		return cli_misuse(cli, "%s: one operand too many", cli->operands[cli->max]);
+	if (dir != NULL && *dir != '\0')
+		cli->place.dir = dir;
+	if (owner != NULL && cli->place.dir == NULL)
+		parse_owners(cli, owner);
+	return ST_GO_ON;
+}
+
+void
+cli_end(struct cli *cli)
+{
+	free(cli->operands);
+	free(cli->trusted);
+}
+
+/* ---- results --------------------------------------------------------------------------------------------- */
+
+int
+cli_status(int code)
+{
+	static const unsigned char status[] = { [MPQ_EMPTY] = ST_EMPTY, [MPQ_FULL] = ST_FULL,
+		[MPQ_CLOSED] = ST_CLOSED, [MPQ_GONE] = ST_GONE, [MPQ_EXISTS] = ST_EXISTS, [MPQ_NOTYET] = ST_NOTYET,
+		[MPQ_OVERDONE] = ST_OVERDONE, [MPQ_TOOBIG] = ST_TOOBIG, [MPQ_BADNAME] = ST_USAGE };
+
+	if (code == MPQ_OK)
+		return ST_OK;
+	if (code < 0 || (size_t)code >= sizeof status || status[code] == 0)
+		return ST_ERROR;
+	return status[code];
+}
+
+int
+cli_fail(const struct cli *cli, const char *name, int code, const struct mpq_why *why)
+{
+	const char *dir = cli->place.dir != NULL ? cli->place.dir : "/dev/shm";
+	bool answer = code == MPQ_EMPTY || code == MPQ_FULL || code == MPQ_CLOSED || code == MPQ_NOTYET;
+	char user[64];
+
+	if (code == MPQ_OK || (answer && !cli->verbose))
+		return cli_status(code);
+	if (code == MPQ_DENIED && why != NULL)
+		warnx("%s: belongs to %s, whom MPQ_OWNER does not trust", name, user_name(why->uid, user, sizeof user));
+	else if (code == MPQ_STUCK && why != NULL)
+		warnx("%s: its lock is held by process %d, which is stopped or does not let go", name, (int)why->pid);
+	else if (code == -ENOSPC && why != NULL)
+		warnx("%s: no space left in %s: %llu bytes free", name, dir, (unsigned long long)why->free);
+	else if (code == MPQ_NODIR)
+		warnx("%s: %s: %s", name, dir, mpq_strerror(code));
+	else
+		warnx("%s: %s", name, mpq_strerror(code));
+	return cli_status(code);
+}
+
+void
+cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done)
+{
+	if (cli->verbose)
+		warnx("%s: %llu %s", name, (unsigned long long)n, done);
+}
+
+struct mpq *
+cli_open(const struct cli *cli, const char *name, unsigned flags, int *status)
+{
+	struct mpq_why why = { 0 };
+	struct mpq *q;
+	int err = mpq_open(&cli->place, name, flags, &q, &why);
+
+	*status = err == MPQ_BADNAME ? cli_misuse(cli, "%s: %s", name, mpq_strerror(err)) :
+	    cli_fail(cli, name, err, &why);
+	return q;
+}
+
+mpq_time
+cli_deadline(const struct cli *cli)
+{
+	mpq_time now;
+
+	if (cli->patience == MPQ_FOREVER || cli->patience == MPQ_NOW)
+		return cli->patience;
+	now = mpq_now();
+	return cli->patience > MPQ_FOREVER - now ? MPQ_FOREVER : now + cli->patience;
+}
+
+int
+cli_owner(const struct cli *cli, const char *pid, struct mpq_owner *owner)
+{
+	uint64_t n = (uint64_t)getppid();
+	int r;
+
+	if (pid != NULL && (r = cli_number(cli, "-o", pid, 1, INT_MAX, &n)) != ST_GO_ON)
+		return r;
+	if (mpq_owner_of((pid_t)n, owner) == MPQ_OK)
+		return ST_GO_ON;
+	warnx("%llu: no such process", (unsigned long long)n);
+	return ST_ERROR;
+}

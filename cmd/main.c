@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * main.c - makes a program of a command. Compiled once for each, with COMMAND its function.
+ *
+ * Two signals are arranged for the whole process: SIGBUS means that somebody has cut the queue's file short under our
+ * mapping (there is no seal against that on a named file), which is damage and no crash; SIGXFSZ would kill instead
+ * of letting the allocation fail with EFBIG.
+ */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+int COMMAND(int argc, char **argv, struct io *io);
+
+static void
+on_bus_error(int sig)
+{
+	static const char text[] = "mpq: damaged: the queue's file has been cut short\n";
+
+	(void)sig;
+	(void)!write(STDERR_FILENO, text, sizeof text - 1);
+	_exit(ST_ERROR);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct sigaction cut = { .sa_handler = on_bus_error }, ignore = { .sa_handler = SIG_IGN };
+	struct io io = { STDIN_FILENO, STDOUT_FILENO };
+
+	sigaction(SIGBUS, &cut, NULL);
+	sigaction(SIGXFSZ, &ignore, NULL);
+	return COMMAND(argc, argv, &io);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * mpq-put - put messages: arguments, or what comes on standard input.
+ */
+#include <bsd/err.h>
+#include <errno.h>
+#include <string.h>
+
+#include "cli.h"
+#include "command.h"
+#include "input.h"
+
+static const char usage[] = "mpq-put [-nv] [-t SECS] [-0 | -r | -L] NAME [MESSAGE ...]";
+
+static const struct option longs[] = {
+	LONG_NULL, LONG_HELP, LONG_LENGTH, LONG_NOWAIT, LONG_RAW, LONG_TIMEOUT, LONG_VERBOSE, LONG_VERSION, LONG_END
+};
+
+static int
+put_operands(const struct cli *cli, struct mpq *q, uint64_t *put)
+{
+	int err = MPQ_OK;
+
+	for (int i = 1; i < cli->noperands && err == MPQ_OK; i++) {
+		mpq_time deadline = cli_deadline(cli);
+
+		while ((err = mpq_put(q, cli->operands[i], strlen(cli->operands[i]), deadline)) == MPQ_INTR)
+			;
+		*put += err == MPQ_OK;
+	}
+	return err;
+}
+
+static int
+put_input(const struct cli *cli, struct mpq *q, int fd, uint64_t *put, int *broken)
+{
+	struct input in = { .fd = fd, .q = q, .patience = cli->patience };
+	int err = mpq_can_put(q);
+
+	if (err != MPQ_OK)
+		return err;
+	switch (cli->framing) {
+	case RAW:
+		err = input_raw(&in);
+		break;
+	case MPQ_LENGTHS:
+		err = input_lengths(&in);
+		break;
+	default:
+		err = input_text(&in, cli->framing == MPQ_LINES ? '\n' : '\0');
+	}
+	*put = in.put;
+	*broken = in.error;
+	return err;
+}
+
+static int
+run(const struct cli *cli, struct io *io)
+{
+	const char *name = cli->operands[0];
+	uint64_t put = 0;
+	int r, err, broken = 0;
+	struct mpq *q = cli_open(cli, name, 0, &r);
+
+	if (q == NULL)
+		return r;
+	if (cli->noperands > 1)
+		err = put_operands(cli, q, &put);
+	else
+		err = put_input(cli, q, io->in, &put, &broken);
+	r = cli_fail(cli, name, err, mpq_why(q));
+	if (r == ST_OK && broken != 0) {
+		if (broken == EBADMSG)
+			warnx("standard input: ends inside a message, or has no valid length");
+		else
+			warnc(broken, "standard input");
+		r = ST_ERROR;
+	}
+	mpq_detach(q);
+	cli_count(cli, name, put, "put");
+	return r;
+}
+
+int
+mpq_put_main(int argc, char **argv, struct io *io)
+{
+	struct cli cli = { .command = "mpq-put", .usage = usage, .letters = "0Lnrt:v", .longs = longs,
+		.operands_last = true, .min = 1, .max = -1 };
+	int r = cli_begin(&cli, argc, argv, io);
+
+	if (r == ST_GO_ON)
+		r = run(&cli, io);
+	cli_end(&cli);
+	return r;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * output.h - runs of messages to a descriptor, in any framing.
+ */
+#ifndef MPQ_OUTPUT_H
+#define MPQ_OUTPUT_H
+
+#include "cli.h"
+
+struct output {
+	int fd;
+	int framing;                 /* enum mpq_framing, or RAW */
+	bool is_pipe;
+	size_t pipe_size;
+};
+
+void output_begin(struct output *out, int fd, int framing);
+
+/* Wait until it takes bytes, and say about how many: so that no more messages are taken than can be written. 0: a
+ * signal came. */
+size_t output_room(const struct output *out);
+
+/* Write a run. How many messages were written whole, and how many bytes of the run they are, whatever happens. 0, or
+ * -errno; -EINTR: a signal was noted. */
+int output_run(const struct output *out, struct mpq *q, const struct mpq_run *run, uint64_t *msgs, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * alive.c - is a process still there? See traps 39 to 41.
+ *
+ * A pid alone says little: it comes back after three seconds of forking, and kill(pid, 0) is content with a zombie.
+ * pidfd_open + poll tells zombies from processes whose first thread has exited (both show state Z in /proc), works
+ * under hidepid, and for other users' processes. The start time tells a returned pid; a missing /proc/PID/stat proves
+ * nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "alive.h"
+#include "segment.h"
+
+#define START_FIELD 22               /* of /proc/PID/stat, proc(5) */
+
+uint64_t
+name_space(const char *which)
+{
+	char path[40];
+	struct stat st;
+
+	snprintf(path, sizeof path, "/proc/self/ns/%s", which);
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static ssize_t
+slurp(const char *path, char *text, size_t size)
+{
+	int fd = above_stdio(open(path, O_RDONLY | O_CLOEXEC));
+	ssize_t n;
+
+	if (fd == -1)
+		return -1;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n >= 0)
+		text[n] = '\0';
+	return n;
+}
+
+uint64_t
+start_time(pid_t pid)
+{
+	char path[40], text[512], *p;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	if (slurp(path, text, sizeof text) <= 0 || (p = strrchr(text, ')')) == NULL)
+		return 0;                    /* the name in parentheses may hold anything, so from behind */
+	for (int field = 2; field < START_FIELD && p != NULL; field++)
+		p = strchr(p + 1, ' ');
+	return p != NULL ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+bool
+alive(pid_t pid, uint64_t start, bool same_time)
+{
+	struct pollfd pfd;
+	uint64_t now;
+	int fd;
+
+	fd = above_stdio((int)syscall(SYS_pidfd_open, pid, 0));
+	if (fd == -1 && (errno == ESRCH || errno == EINVAL))
+		return false;                /* EINVAL: the number is that of a mere thread now */
+	if (fd == -1)
+		return kill(pid, 0) == 0 || errno != ESRCH;
+	pfd = (struct pollfd){ .fd = fd, .events = POLLIN };
+	if (poll(&pfd, 1, 0) == 1) {
+		close(fd);
+		return false;
+	}
+	now = start != 0 && same_time ? start_time(pid) : 0;
+	close(fd);
+	return now == 0 || now == start;
+}
+
+void
+boot_id(uint8_t id[16])
+{
+	char text[64];
+	const char *p = text;
+
+	memset(id, 0, 16);
+	if (slurp("/proc/sys/kernel/random/boot_id", text, sizeof text) <= 0)
+		return;
+	for (int i = 0; i < 16; i++) {
+		unsigned byte;
+
+		p += *p == '-';
+		if (sscanf(p, "%2x", &byte) != 1)
+			return;
+		id[i] = (uint8_t)byte;
+		p += 2;
+	}
+}

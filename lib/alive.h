@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * alive.h - processes: which name spaces, when started, still there?
+ */
+#ifndef MPQ_ALIVE_H
+#define MPQ_ALIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Inode of /proc/self/ns/WHICH, 0 if it cannot be told. */
+uint64_t name_space(const char *which);
+
+/* Start time of a process in clock ticks since boot, 0 if it cannot be told (hidepid). */
+uint64_t start_time(pid_t pid);
+
+/* Is it there? `start` 0: any process of that number will do; `same_time`: start times may be compared. Dead only
+ * if proven so: a zombie is dead, a process whose first thread has exited is not, one that we may not see is not. */
+bool alive(pid_t pid, uint64_t start, bool same_time);
+
+/* The 16 bytes that tell one boot from another; zeroes if unknown. */
+void boot_id(uint8_t id[16]);
+
+#endif

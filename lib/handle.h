@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * handle.h - what a handle is made of, for the rooms of the library; users see only mpq.h.
+ */
+#ifndef MPQ_HANDLE_H
+#define MPQ_HANDLE_H
+
+#include <stdbool.h>
+#include <stdatomic.h>
+
+#include "layout.h"
+#include "mpq.h"
+
+#define VIEWS 24                     /* each at least doubles the one before: enough for any file */
+#define NO_SIDE 2u                   /* an end that does not go this way */
+
+struct view {
+	unsigned char *at;
+	size_t size;
+};
+
+struct mpq {
+	unsigned char *base;         /* the newest view: the whole segment as far as `mapped` */
+	uint64_t mapped;
+	uint32_t chunks;             /* head.chunks as read under the lock, and checked against `mapped` */
+	uint32_t njournal;           /* entries of the running transaction */
+	bool gave;                   /* it has freed a record: a record taken now may be that one (extent_new) */
+
+	struct head *head;           /* = base */
+	uint32_t *lock;              /* in the first view, where its distance from `node` is right */
+	struct node *node;           /* private page right before the first view (lock.h) */
+	bool garbage;                /* our slot has some to free (owner_clean) */
+	uint32_t in, out;            /* sides to take from and to put to, or NO_SIDE */
+	uint32_t end;                /* 0: a queue, 1 or 2: an end of a pipe */
+	unsigned flags;
+
+	uint32_t slot;               /* our process's slot, 0: none now */
+	struct mpq_owner self;       /* pid 0: not looked up yet */
+	uint32_t time_ns;            /* inode of our time name space: start times are comparable within one */
+
+	struct mpq_why why;
+	struct view view[VIEWS];
+	unsigned nviews;
+
+	uint64_t dev, ino;           /* which file it is */
+	mpq_time looked;             /* when this handle last looked for dead owners */
+	bool sweeping;               /* it is looking now */
+	char path[];                 /* of the file, to look at it again */
+};
+
+/* A place in the segment; the caller has checked it. */
+static inline void *
+at(const struct mpq *q, uint64_t offset)
+{
+	return q->base + offset;
+}
+
+static inline struct extent *
+extent_at(const struct mpq *q, uint32_t record)
+{
+	return at(q, (uint64_t)record * RECORD);
+}
+
+static inline struct slot *
+slot_at(const struct mpq *q, uint32_t record)
+{
+	return at(q, (uint64_t)record * RECORD);
+}
+
+static inline struct chunk *
+chunk_at(const struct mpq *q, uint32_t n)
+{
+	return at(q, descriptor_offset(n));
+}
+
+/* One load of a shared word (trap 37: check the local, use the local). */
+static inline uint64_t
+get(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+/* May n be used as the number of a chunk that holds data or records? */
+static inline bool
+is_chunk(const struct mpq *q, uint32_t n)
+{
+	return n >= FIRST_CHUNK && n < q->chunks && n % GROUP != 0;
+}
+
+/* May r be used as the number of a record? Whatever the bytes there say, the access stays inside the segment. */
+static inline bool
+is_record(const struct mpq *q, uint32_t r)
+{
+	uint64_t offset = (uint64_t)r * RECORD;
+
+	if (offset < PAGE)
+		return offset > BUILTIN_POOL;
+	return offset >= CHUNK && offset % CHUNK != 0 && is_chunk(q, offset_chunk(offset));
+}
+
+/* What an attempt under the lock says when it cannot go on yet: nothing was changed; unlock, provide, try again.
+ * Negative and below any errno, so that it travels in the same int as results. */
+enum {
+	NEED_CHUNK = -10000,         /* a free chunk with all its pages */
+	NEED_SMALL,                  /* any free chunk that a small message fits */
+	NEED_RECORD,                 /* a free record */
+	NEED_SELF,                   /* who this process is */
+	NEED_DROP                    /* a queue closed at once still has messages to drop */
+};
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * op.c - the one loop that all operations go through. See op.h.
+ *
+ * Looking for dead owners comes after an operation's own work, outside the lock: always before an answer of "no"
+ * (Empty, Full, NotYet, Closed: what a dead process held may make it a yes), else at most every quarter of a second
+ * for the whole queue.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chunk.h"
+#include "journal.h"
+#include "lock.h"
+#include "op.h"
+#include "owner.h"
+#include "queue.h"
+#include "segment.h"
+
+#define LOOK_AGAIN ((mpq_time)1000000)       /* one handle does not look more often than this before a "no", ns */
+
+void
+op_damaged(struct mpq *q)
+{
+	struct wakes wakes = { 0 };
+
+	__atomic_fetch_or(&q->head->sick, HEAD_DAMAGED, __ATOMIC_RELAXED);
+	wake_note_all(q, &wakes);
+	wake_send(q, &wakes);
+}
+
+/* The file has outgrown the view: map more of it, without the lock. */
+static int
+map_all(struct mpq *q, uint64_t bytes)
+{
+	struct stat st;
+	int fd, r = segment_reopen(q, &fd);
+
+	if (r != MPQ_OK)
+		return r;
+	if (fstat(fd, &st) == -1 || (uint64_t)st.st_size < bytes)
+		r = MPQ_DAMAGED;
+	else
+		r = segment_map(q, fd, bytes);
+	close(fd);
+	return r;
+}
+
+int
+op_enter(struct mpq *q, mpq_time deadline)
+{
+	uint64_t chunks, bytes, sick;
+	bool died;
+	int r;
+
+	for (;;) {
+		if ((r = lock_take(q, deadline, &died)) != MPQ_OK)
+			return r;
+		chunks = get(&q->head->chunks);
+		bytes = chunks <= FIRST_CHUNK ? HEAD_BYTES : chunks < MAX_CHUNKS ?
+		    chunk_offset((uint32_t)chunks - 1) + PAGE : UINT64_MAX;
+		if (bytes > q->mapped && bytes != UINT64_MAX) {
+			/* A dead owner's journal, if there is one, stays as it is: whoever comes next undoes it. */
+			lock_free(q);
+			if ((r = map_all(q, bytes)) == MPQ_DAMAGED)
+				op_damaged(q);
+			if (r != MPQ_OK)
+				return r;
+			continue;
+		}
+		if (get(&q->head->njournal) != 0 && journal_undo(q) != MPQ_OK)
+			return op_leave(q, MPQ_DAMAGED, NULL);
+		(void)died;                  /* the journal tells whether there is something to undo */
+		chunks = get(&q->head->chunks);
+		if (chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
+			return op_leave(q, MPQ_DAMAGED, NULL);
+		q->chunks = (uint32_t)chunks;
+		sick = __atomic_load_n(&q->head->sick, __ATOMIC_RELAXED);
+		if (__builtin_expect(sick != 0, 0)) {
+			lock_free(q);
+			return sick & HEAD_REMOVED ? MPQ_GONE : MPQ_DAMAGED;
+		}
+		return MPQ_OK;
+	}
+}
+
+int
+op_leave(struct mpq *q, int result, const struct wakes *wakes)
+{
+	if (result == MPQ_OK)
+		commit(q);
+	else if (q->njournal != 0 && journal_undo(q) != MPQ_OK)
+		result = MPQ_DAMAGED;
+	if (result == MPQ_DAMAGED)
+		__atomic_fetch_or(&q->head->sick, HEAD_DAMAGED, __ATOMIC_RELAXED);
+	lock_free(q);
+	if (result == MPQ_DAMAGED)
+		op_damaged(q);
+	else if (result == MPQ_OK && wakes != NULL)
+		wake_send(q, wakes);
+	return result;
+}
+
+/* Provide outside the lock what was missing. */
+static int
+provide(struct mpq *q, int need, uint64_t bytes)
+{
+	return need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) : chunk_provide(q, need, bytes);
+}
+
+static bool
+is_need(int r)
+{
+	return r >= NEED_CHUNK && r <= NEED_DROP;
+}
+
+/* Before "no" is said at once: have the dead been looked for lately? */
+static void
+look_first(struct mpq *q)
+{
+	if (get(&q->head->nslots) != 0 && mpq_now() - q->looked >= LOOK_AGAIN)
+		(void)mpq_sweep(q);
+}
+
+/* The operation is over: under the lock, with its transaction undone or still open, and written down as a sleeper or
+ * not. A sleeper's entry goes in a transaction of its own if the operation failed. */
+static int
+finish(struct mpq *q, struct op *op, int answer, bool asleep)
+{
+	int r = asleep ? owner_wait_over(q, op->side, op->kind) : MPQ_OK;
+
+	if (answer == MPQ_OK || r != MPQ_OK)
+		return op_leave(q, r, &op->wakes);
+	commit(q);
+	return op_leave(q, answer, NULL);
+}
+
+/* Under the lock, nothing changed: go to sleep until the event word moves or a slice is over. */
+static int
+sleep_on(struct mpq *q, struct op *op, bool *asleep)
+{
+	uint32_t *word = event(q, op->side, op->kind), snapshot = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	int r = *asleep ? MPQ_OK : owner_wait(q, op->side, op->kind);
+
+	r = op_leave(q, r, NULL);
+	if (is_need(r))
+		return provide(q, r, 0);
+	if (r != MPQ_OK)
+		return r;
+	*asleep = true;
+	r = futex_wait(word, snapshot, wait_slice(op->deadline));
+	owner_look(q);
+	return r == -EINTR ? MPQ_INTR : MPQ_OK;
+}
+
+int
+op_run(struct mpq *q, struct op *op)
+{
+	bool asleep = false, looked = op->deadline != MPQ_NOW;
+	int r, answer;
+
+	for (;;) {
+		memset(&op->wakes, 0, sizeof op->wakes);
+		if ((r = op_enter(q, op->deadline)) != MPQ_OK)
+			return r;
+		if ((answer = op->try(q, op)) == MPQ_OK) {
+			r = finish(q, op, MPQ_OK, asleep);
+			owner_look(q);
+			return r;
+		}
+		if (q->njournal != 0 && journal_undo(q) != MPQ_OK)
+			return op_leave(q, MPQ_DAMAGED, NULL);
+		if (is_need(answer)) {
+			op_leave(q, answer, NULL);
+			if ((answer = provide(q, answer, op->bytes)) == MPQ_OK)
+				continue;
+			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, answer, asleep) : answer;
+		}
+		if (!looked && (answer == op->wait_code || answer == MPQ_CLOSED)) {
+			looked = true;
+			op_leave(q, answer, NULL);
+			look_first(q);
+			continue;
+		}
+		if (answer != op->wait_code || op->kind == 0 || op->deadline == MPQ_NOW || mpq_now() >= op->deadline)
+			return finish(q, op, answer, asleep);
+		if ((r = sleep_on(q, op, &asleep)) != MPQ_OK)
+			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, r, asleep) : r;
+	}
+}

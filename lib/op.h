@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * op.h - how every operation runs: lock, try, and then done, or provide and again, or sleep and again.
+ */
+#ifndef MPQ_OP_H
+#define MPQ_OP_H
+
+#include "wait.h"
+
+/* Take the lock; undo what a dead owner left; see that the queue is neither damaged nor removed and that all of it is
+ * mapped. On 0 the lock is held and a transaction may begin. MPQ_DAMAGED, MPQ_GONE, MPQ_STUCK, -ENOMEM. */
+int op_enter(struct mpq *q, mpq_time deadline);
+
+/* End the transaction (0: commit; else undo; MPQ_DAMAGED: mark the queue so), let the lock go, wake. Returns the
+ * result. `wakes` may be NULL. */
+int op_leave(struct mpq *q, int result, const struct wakes *wakes);
+
+/* One operation. `try` is called under the lock and changes the state through the journal; it returns
+ *   0                the operation is done and committed,
+ *   NEED_*           nothing is kept; what is missing is provided outside the lock, and it is tried again,
+ *   `wait_code`      nothing is kept; unless the deadline has passed, the process is written down as a sleeper of
+ *                    `kind` and sleeps until the event word moves; then it is tried again,
+ *   anything else    nothing is kept, and that is the result. */
+struct op {
+	int (*try)(struct mpq *q, struct op *op);
+	uint32_t side;
+	unsigned kind;               /* WAIT_*; 0: never waits */
+	int wait_code;
+	mpq_time deadline;
+	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
+	struct wakes wakes;
+};
+
+int op_run(struct mpq *q, struct op *op);
+
+/* The segment is damaged, for everyone, for good. */
+void op_damaged(struct mpq *q);
+
+#endif

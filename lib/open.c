@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * open.c - handles: open, verify, adopt, detach.
+ *
+ * The lock knows its owner by thread id, which means something in one PID name space only. So the head keeps the
+ * name space's inode, and each handle keeps a shared open-file-description lock on the file. It lasts as long as the
+ * mapping, whatever becomes of descriptors. An opener from elsewhere (a restarted container, the next boot with a
+ * directory on disk) asks for the lock exclusively: who gets it is alone, undoes what was cut short, checks every
+ * invariant, takes back what the former users had, and writes his own name space down.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "alive.h"
+#include "check.h"
+#include "journal.h"
+#include "lock.h"
+#include "op.h"
+#include "owner.h"
+#include "segment.h"
+
+#define TMPFS 0x01021994             /* linux/magic.h; its files do not outlive a boot */
+#define ADOPTION_TRIES 200           /* times 10 ms: how long another adopter may take */
+
+static int
+ofd_lock(int fd, short type, int wait)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	while (fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock) == -1)
+		if (errno != EINTR)
+			return errno == EAGAIN || errno == EACCES ? MPQ_FOREIGN : -errno;
+	return MPQ_OK;
+}
+
+/* Is it a segment of ours, and as long as it says? */
+static int
+verify(const struct mpq *q, uint64_t size)
+{
+	const struct head *head = q->head;
+	uint64_t chunks, sick;
+
+	if (size < HEAD_BYTES || head->magic != MAGIC)
+		return head->magic == __builtin_bswap64(MAGIC) ? MPQ_VERSION : MPQ_NOTQUEUE;
+	if (head->format != FORMAT || head->word_size != sizeof(void *) || head->head_size != sizeof(struct head) ||
+	    head->extent_size != sizeof(struct extent) || head->slot_size != sizeof(struct slot) ||
+	    head->side_size != sizeof(struct side) || head->chunk_size != sizeof(struct chunk))
+		return MPQ_VERSION;
+	if ((sick = __atomic_load_n(&head->sick, __ATOMIC_RELAXED)) != 0)
+		return sick & HEAD_REMOVED ? MPQ_GONE : MPQ_DAMAGED;
+	chunks = get(&head->chunks);
+	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS ||
+	    (chunks > FIRST_CHUNK && size < chunk_offset((uint32_t)chunks - 1) + PAGE))
+		return MPQ_DAMAGED;
+	return MPQ_OK;
+}
+
+/* Which of the two directions does the handle take from and put to? Side 0 goes from end 1 to end 2. */
+static int
+choose_sides(struct mpq *q, unsigned flags)
+{
+	enum mpq_kind kind = (enum mpq_kind)q->head->kind;
+
+	if (q->end == 0 && kind == MPQ_QUEUE) {
+		q->in = q->out = 0;
+		return MPQ_OK;
+	}
+	if (kind == MPQ_QUEUE || (q->end == 0 && (flags & MPQ_WHOLE) == 0))
+		return MPQ_WRONGEND;
+	q->out = q->end == 1 ? 0 : q->end == 2 ? 1 : NO_SIDE;
+	q->in = q->end == 1 ? 1 : q->end == 2 ? 0 : NO_SIDE;
+	if (kind == MPQ_SIMPLEX) {
+		q->out = q->end == 2 ? 1 : NO_SIDE;
+		q->in = q->end == 1 ? 1 : NO_SIDE;
+	}
+	return MPQ_OK;
+}
+
+/* ---- adoption -------------------------------------------------------------------------------------------- */
+
+/* Alone: everybody who was here is gone. */
+static int
+adopt(struct mpq *q, uint64_t ns, const uint8_t boot[16])
+{
+	int err;
+
+	*q->lock = 0;
+	if ((err = op_enter(q, MPQ_NOW)) != MPQ_OK || (err = op_leave(q, check_segment(q), NULL)) != MPQ_OK)
+		return err;
+	err = owner_orphans(q);
+	if (err == MPQ_OK) {
+		memcpy(q->head->boot, boot, 16);
+		__atomic_store_n(&q->head->name_space, ns, __ATOMIC_RELEASE);
+	}
+	return err;
+}
+
+/* Does this process belong to the name space and boot that use the queue? If nobody uses it any more, take it over.
+ * The boot is asked for only where files outlive it. */
+static int
+settle_in(struct mpq *q, int fd)
+{
+	uint64_t ns = name_space("pid");
+	uint8_t boot[16] = { 0 };
+	struct statfs fs;
+	int err;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type != TMPFS)
+		boot_id(boot);
+	for (int tries = 0;; tries++) {
+		if ((err = ofd_lock(fd, F_RDLCK, 1)) != MPQ_OK)
+			return err;
+		if ((ns == 0 || q->head->name_space == ns) && memcmp(boot, q->head->boot, 16) == 0)
+			return MPQ_OK;
+		if ((err = ofd_lock(fd, F_WRLCK, 0)) == MPQ_OK) {
+			err = adopt(q, ns, boot);
+			ofd_lock(fd, F_RDLCK, 1);
+			return err;
+		}
+		if (err != MPQ_FOREIGN || tries == ADOPTION_TRIES || q->head->name_space == ns)
+			return err;
+		/* Two adopters hold it shared and want it exclusively: one lets go. */
+		ofd_lock(fd, F_UNLCK, 0);
+		if (tries >= 5)
+			return MPQ_FOREIGN;
+		usleep((useconds_t)(1000 + getpid() % 7 * 1000));
+	}
+}
+
+/* ---- open and detach ------------------------------------------------------------------------------------- */
+
+/* "NAME@1" to NAME and 1. */
+static int
+split_end(const char *name, char *bare, uint32_t *end)
+{
+	const char *mark = strchr(name, '@');
+	size_t n = mark != NULL ? (size_t)(mark - name) : strlen(name);
+
+	*end = 0;
+	if (n > MPQ_NAME_MAX)
+		return MPQ_BADNAME;
+	memcpy(bare, name, n);
+	bare[n] = '\0';
+	if (mark == NULL)
+		return mpq_name_check(bare);
+	if ((mark[1] != '1' && mark[1] != '2') || mark[2] != '\0')
+		return MPQ_BADNAME;
+	*end = (uint32_t)(mark[1] - '0');
+	return mpq_name_check(bare);
+}
+
+static struct mpq *
+handle_new(const char *path, unsigned flags, uint32_t end)
+{
+	size_t n = strlen(path) + 1;
+	struct mpq *q = calloc(1, sizeof *q + n);
+
+	if (q != NULL) {
+		memcpy(q->path, path, n);
+		q->flags = flags;
+		q->end = end;
+	}
+	return q;
+}
+
+static int
+open_fd(struct mpq *q, int fd, unsigned flags)
+{
+	struct stat st;
+	int err;
+
+	if (fstat(fd, &st) == -1)
+		return -errno;
+	q->dev = st.st_dev, q->ino = st.st_ino;
+	if (st.st_size < (off_t)HEAD_BYTES)
+		return MPQ_NOTQUEUE;
+	if ((err = segment_map(q, fd, (uint64_t)st.st_size)) != MPQ_OK ||
+	    (err = verify(q, (uint64_t)st.st_size)) != MPQ_OK || (err = choose_sides(q, flags)) != MPQ_OK)
+		return err;
+	q->chunks = (uint32_t)get(&q->head->chunks);
+	return settle_in(q, fd);
+}
+
+/* A removal was cut short between its flag and the unlink. Under the lock, so that a name which is still this file's
+ * stays so until we unlink it. */
+static void
+finish_removal(struct mpq *q)
+{
+	bool died;
+
+	if (lock_take(q, mpq_now() + 1000000000, &died) != MPQ_OK)
+		return;
+	segment_unlink_if(q->path, q->dev, q->ino);
+	lock_free(q);
+}
+
+int
+mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct mpq **handle, struct mpq_why *why)
+{
+	char path[4096], bare[MPQ_NAME_MAX + 1];
+	struct mpq_why unused;
+	struct mpq *q;
+	uint32_t end;
+	int err, fd;
+
+	*handle = NULL;
+	why = why != NULL ? why : &unused;
+	if ((err = split_end(name, bare, &end)) != MPQ_OK || (err = segment_path(place, bare, path, sizeof path)) != MPQ_OK)
+		return err;
+	if ((err = segment_open_file(place, path, &fd, why)) != MPQ_OK)
+		return err;
+	if ((q = handle_new(path, flags, end)) == NULL)
+		err = -ENOMEM;
+	else
+		err = open_fd(q, fd, flags);
+	close(fd);
+	if (err == MPQ_GONE && q != NULL)
+		finish_removal(q);
+	if (err != MPQ_OK && q != NULL) {
+		*why = q->why;
+		mpq_detach(q);
+		q = NULL;
+	}
+	*handle = q;
+	return err;
+}
+
+void
+mpq_detach(struct mpq *q)
+{
+	int saved = errno;
+
+	if (q == NULL)
+		return;
+	if (q->slot != 0)
+		owner_leave(q);
+	for (unsigned i = 0; i < q->nviews; i++)
+		munmap(i == 0 ? q->view[0].at - PAGE : q->view[i].at, q->view[i].size + (i == 0 ? PAGE : 0));
+	free(q);
+	errno = saved;
+}
+
+const struct mpq_why *
+mpq_why(const struct mpq *q)
+{
+	return &q->why;
+}

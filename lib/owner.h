@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * owner.h - the table of processes that work on messages, hold them, wait, or own an end; and taking back what the
+ * dead had.
+ */
+#ifndef MPQ_OWNER_H
+#define MPQ_OWNER_H
+
+#include "op.h"
+
+/* Outside the lock: find out who this process is (for NEED_SELF). */
+int owner_self(struct mpq *q);
+
+static inline bool
+owner_known(const struct mpq *q)
+{
+	return q->self.pid != 0;
+}
+
+/* [lock] The slot of this handle's process, made if there is none. NEED_SELF, NEED_RECORD. */
+int owner_slot(struct mpq *q, uint32_t *slot);
+/* [lock] The slot in which `owner` holds messages of a side. With `make` 0: *slot is 0 if there is none. */
+int owner_holder(struct mpq *q, const struct mpq_owner *owner, uint32_t side, int make, uint32_t *slot);
+/* [lock] A slot for the owner of an end of a pipe; made anew, it replaces the one before. */
+int owner_end(struct mpq *q, const struct mpq_owner *owner, uint32_t end);
+/* [lock] Free a slot that has nothing and waits for nothing. */
+int owner_release(struct mpq *q, uint32_t slot);
+/* [lock] Messages that `owner` holds of a side, and that this process has in hand. */
+uint64_t owner_holds(struct mpq *q, const struct mpq_owner *owner, uint32_t side);
+uint64_t owner_in_hand(struct mpq *q, uint32_t side);
+
+/* [lock] This process sleeps, or does not sleep any more. */
+int owner_wait(struct mpq *q, uint32_t side, unsigned kind);
+int owner_wait_over(struct mpq *q, uint32_t side, unsigned kind);
+
+/* Outside the lock: look for dead owners if nobody has for a quarter of a second. */
+void owner_look(struct mpq *q);
+/* Outside the lock: free what was dropped while somebody looked at it. */
+void owner_clean(struct mpq *q);
+
+/* Outside the lock: this handle's process gives back all it has. */
+void owner_leave(struct mpq *q);
+/* Alone on the segment: so does everybody in the table. */
+int owner_orphans(struct mpq *q);
+
+#endif

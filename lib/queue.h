@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * queue.h - what the files that move messages know of each other.
+ */
+#ifndef MPQ_QUEUE_H
+#define MPQ_QUEUE_H
+
+#include "handle.h"
+
+#define PEEKED 0x80000000u           /* mark of a run's id: a pin, not a taken extent (records stay below 2^31) */
+
+/* peek.c: look at messages without taking them. */
+int peek_run(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time deadline, struct mpq_run *run);
+int peek_over(struct mpq *q, struct mpq_run *run);
+
+/* trim.c: outside the lock, give some surplus memory back to the system. */
+void trim(struct mpq *q);
+
+/* tasks.c: outside the lock, go on dropping what a queue closed at once still has. */
+int drop_rest(struct mpq *q);
+
+#endif

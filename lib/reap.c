@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * reap.c - looking for dead owners, and taking back what they had.
+ *
+ * Whatever a process had comes back by this one path, whether it was killed or went without settling: messages in
+ * hand or held go back to their old places, reservations and garbage are freed, a chunk being punched is absent, a
+ * sleeper is not counted any more, a pipe's end is closed. A few extents in each transaction; a reaper that is killed
+ * leaves a committed state from which the next one goes on.
+ *
+ * The look itself (system calls) is done without the lock, on a copy of the table.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "alive.h"
+#include "journal.h"
+#include "owner.h"
+#include "side.h"
+
+#define CRUMBS 16u                   /* chunks freed in one transaction: 3 words each */
+
+struct suspect {
+	uint32_t slot, pid, time_ns;
+	uint64_t start;
+};
+
+/* ---- one dead process ------------------------------------------------------------------------------------ */
+
+struct reap {
+	struct op op;
+	struct suspect dead;
+	bool more;
+};
+
+/* One extent of the dead goes where it belongs. */
+static int
+reap_extent(struct mpq *q, uint64_t *list, uint32_t r, struct reap *reap)
+{
+	struct piece p;
+	int err;
+
+	if (extent_read(q, r, ~0u, &p) != MPQ_OK)
+		return MPQ_DAMAGED;
+	if (p.kind == KIND_GARBAGE || p.kind == KIND_PINNED) {
+		bool more;
+
+		if ((err = extent_crumble(q, r, &p, CRUMBS, &more)) != MPQ_OK || more)
+			return err;
+		return list_remove(q, list, r) == MPQ_OK ? record_give(q, r) : MPQ_DAMAGED;
+	}
+	if (list_remove(q, list, r) != MPQ_OK)
+		return MPQ_DAMAGED;
+	switch (p.kind) {
+	case KIND_TAKEN:
+	case KIND_HELD:
+		return side_return(q, r, &p, &reap->op.wakes);
+	case KIND_RESERVED:
+		return extent_drop(q, r, &p);
+	case KIND_PUNCH:
+		err = chunk_give_absent(q, p.first, p.last, extent_span(&p));
+		return err == MPQ_OK ? record_give(q, r) : err;
+	default:
+		return MPQ_DAMAGED;
+	}
+}
+
+static int
+reap_try(struct mpq *q, struct op *op)
+{
+	struct reap *reap = (struct reap *)op;
+	struct slot *s;
+	uint64_t what;
+	uint32_t waits, r;
+	int err;
+
+	reap->more = false;
+	if (!is_record(q, reap->dead.slot))
+		return MPQ_OK;
+	s = slot_at(q, reap->dead.slot);
+	what = get(&s->what);
+	if ((what & 0xff) != KIND_SLOT || LOW(get(&s->who)) != reap->dead.pid || get(&s->start) != reap->dead.start)
+		return MPQ_OK;               /* somebody else has been here */
+	if ((waits = HIGH(get(&s->who))) != 0) {
+		unsigned kind = waits & 0xff, side = waits >> 8 & 1;
+		uint64_t *waiting = &side_at(q, side)->waiting[kind < WAIT_KINDS ? kind : 0];
+
+		set(q, &s->who, reap->dead.pid);
+		set(q, waiting, get(waiting) != 0 ? get(waiting) - 1 : 0);
+		wake_note(q, &op->wakes, side, kind < WAIT_KINDS ? kind : WAIT_GET, 1);
+	}
+	if ((what >> 8 & 0xff) == SLOT_END) {
+		uint32_t end = what >> 16 & 0xff;
+
+		side_close(q, end == 1 ? 0 : 1, 0, &op->wakes);
+		side_close(q, end == 1 ? 1 : 0, 1, &op->wakes);
+	}
+	for (unsigned n = 0; n < STEP_EXTENTS && get(&s->list) != 0; n++)
+		if ((err = reap_extent(q, &s->list, LOW(get(&s->list)), reap)) != MPQ_OK)
+			return err;
+	for (unsigned n = 0; n < STEP_EXTENTS && get(&s->list) == 0 && get(&s->held) != 0; n++) {
+		struct piece p;
+
+		r = LOW(get(&s->held));
+		if (extent_read(q, r, 1u << KIND_HELD, &p) != MPQ_OK || get(&s->held_msgs) < p.msgs)
+			return MPQ_DAMAGED;
+		set(q, &s->held_msgs, get(&s->held_msgs) - p.msgs);
+		if ((err = reap_extent(q, &s->held, r, reap)) != MPQ_OK)
+			return err;
+	}
+	reap->more = get(&s->list) != 0 || get(&s->held) != 0;
+	return reap->more ? MPQ_OK : owner_release(q, reap->dead.slot);
+}
+
+static int
+reap(struct mpq *q, const struct suspect *dead)
+{
+	struct reap reap = { .op = { .try = reap_try, .deadline = MPQ_FOREVER }, .dead = *dead };
+	int err;
+
+	do {
+		err = op_run(q, &reap.op);
+	} while (err == MPQ_OK && reap.more);
+	return err;
+}
+
+/* ---- looking --------------------------------------------------------------------------------------------- */
+
+/* Copy the table. *n slots in *list, which the caller frees. */
+static int
+suspects(struct mpq *q, struct suspect **list, size_t *n)
+{
+	size_t room = 0;
+	uint32_t r;
+	int err;
+
+	for (*list = NULL;;) {
+		if ((err = op_enter(q, MPQ_FOREVER)) != MPQ_OK)
+			break;
+		if (get(&q->head->nslots) <= room)
+			goto copy;
+		room = get(&q->head->nslots) + 16;
+		err = op_leave(q, room <= UINT32_MAX / RECORD ? MPQ_OK : MPQ_DAMAGED, NULL);
+		free(*list);
+		if (err != MPQ_OK || (*list = malloc(room * sizeof **list)) == NULL)
+			return err != MPQ_OK ? err : -ENOMEM;
+	}
+	free(*list);
+	return err;
+copy:
+	for (*n = 0, r = LOW(get(&q->head->slots)); r != 0; r = record_next(q, r)) {
+		const struct slot *s;
+
+		if (*n == room || !is_record(q, r)) {
+			free(*list);
+			return op_leave(q, MPQ_DAMAGED, NULL);
+		}
+		s = slot_at(q, r);
+		(*list)[(*n)++] = (struct suspect){ .slot = r, .pid = LOW(get(&s->who)), .start = get(&s->start),
+			.time_ns = HIGH(get(&s->what)) };
+	}
+	return op_leave(q, MPQ_OK, NULL);
+}
+
+int
+mpq_sweep(struct mpq *q)
+{
+	struct suspect *list;
+	size_t n;
+	int err;
+
+	if (get(&q->head->nslots) == 0 || q->sweeping)
+		return MPQ_OK;
+	if (!owner_known(q))
+		owner_self(q);
+	q->looked = mpq_now();
+	__atomic_store_n(&q->head->swept, (uint64_t)q->looked, __ATOMIC_RELAXED);
+	if ((err = suspects(q, &list, &n)) != MPQ_OK)
+		return err;
+	q->sweeping = true;
+	for (size_t i = 0; i < n && err == MPQ_OK; i++) {
+		if ((pid_t)list[i].pid == q->self.pid && list[i].start == q->self.start)
+			continue;
+		if (!alive((pid_t)list[i].pid, list[i].start, list[i].time_ns == q->time_ns))
+			err = reap(q, &list[i]);
+	}
+	q->sweeping = false;
+	free(list);
+	return err;
+}
+
+void
+owner_look(struct mpq *q)
+{
+	uint64_t slots = get(&q->head->nslots), now;
+
+	if (slots == 0 || (slots == 1 && q->slot != 0))
+		return;
+	now = (uint64_t)mpq_now();
+	/* Unsigned: a time from another time name space or the future counts as long ago. */
+	if (now - __atomic_load_n(&q->head->swept, __ATOMIC_RELAXED) >= (uint64_t)SLICE)
+		mpq_sweep(q);
+}
+
+void
+owner_leave(struct mpq *q)
+{
+	struct suspect us = { .slot = q->slot, .pid = (uint32_t)q->self.pid, .start = q->self.start };
+
+	if (q->self.pid != 0)
+		reap(q, &us);
+}
+
+int
+owner_orphans(struct mpq *q)
+{
+	struct suspect *list;
+	size_t n;
+	int err = suspects(q, &list, &n);
+
+	if (err != MPQ_OK)
+		return err;
+	q->sweeping = true;
+	for (size_t i = 0; i < n && err == MPQ_OK; i++)
+		err = reap(q, &list[i]);
+	q->sweeping = false;
+	free(list);
+	return err;
+}
+
+/* ---- our own leavings ------------------------------------------------------------------------------------ */
+
+static int
+clean_try(struct mpq *q, struct op *op)
+{
+	struct reap *clean = (struct reap *)op;
+	struct piece p;
+	uint32_t r, slot;
+	bool more;
+	int err;
+
+	clean->more = false;
+	if ((err = owner_slot(q, &slot)) != MPQ_OK)
+		return err;
+	for (r = LOW(get(&slot_at(q, slot)->list)); r != 0; r = record_next(q, r)) {
+		if (extent_read(q, r, ~0u, &p) != MPQ_OK)
+			return MPQ_DAMAGED;
+		if (p.kind != KIND_GARBAGE)
+			continue;
+		clean->more = true;
+		if ((err = extent_crumble(q, r, &p, CRUMBS, &more)) != MPQ_OK || more)
+			return err;
+		if (list_remove(q, &slot_at(q, slot)->list, r) != MPQ_OK)
+			return MPQ_DAMAGED;
+		return record_give(q, r);
+	}
+	return owner_release(q, slot);
+}
+
+void
+owner_clean(struct mpq *q)
+{
+	struct reap clean = { .op = { .try = clean_try, .deadline = MPQ_FOREVER } };
+
+	if (!q->garbage)
+		return;
+	q->garbage = false;
+	do
+		if (op_run(q, &clean.op) != MPQ_OK)
+			return;
+	while (clean.more);
+}

@@ -1,0 +1,188 @@
+# shellcheck shell=bash disable=SC2154 # run sets output, status, stderr, stderr_lines
+# What all suites share: a private name space for each test, commands that cannot hang, background processes that
+# teardown ends, and waiting for states instead of sleeping. A test starts in an empty directory of its own.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	local bin
+	bin=$(cd "$BATS_TEST_DIRNAME/../build/bin" && pwd) || return
+	test_dir=$(mktemp -d /dev/shm/mpq-test.XXXXXX) || return
+	background=()
+	default_names=()
+	export PATH="$bin:$PATH" MPQ_DIR="$test_dir" LC_ALL=C
+	unset MPQ_OWNER POSIXLY_CORRECT
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+teardown() {
+	local name pid running
+	running=" $(jobs -pr | tr '\n' ' ') " # the PID of one that has ended may be another's by now
+	for pid in "${background[@]}"; do
+		if [[ $running == *" $pid "* ]]; then
+			kill -KILL "$pid"
+		fi
+	done
+	for name in "${default_names[@]}"; do
+		rm -f "/dev/shm/mpq.$name"
+	done
+	chmod 700 "$test_dir"
+	rm -rf "${test_dir:?}"
+}
+
+# use_default_place: queues of this test are in /dev/shm; $name is a unique name there that teardown removes.
+use_default_place() {
+	unset MPQ_DIR
+	name="mpq-test.$$.$BATS_TEST_NUMBER.$RANDOM"
+	name=${name#-}
+	default_names+=("$name")
+}
+
+# try STATUS COMMAND [ARG ...]: runs COMMAND for 20 seconds at most; it must end with STATUS. Sets $output, $stderr and
+# $status as `run --separate-stderr` does.
+try() {
+	# shellcheck disable=SC2034 # run of bats 1.8 assigns to i, which must not reach the caller's
+	local expected=$1 i
+	shift
+	printf '+ %s\n' "$*" >&2
+	run "-$expected" --separate-stderr timeout -k 1 20 "$@" || {
+		printf 'status %s, not %s; standard error: %s\n' "$status" "$expected" "$stderr" >&2
+		return 1
+	}
+}
+
+# silent: what try ran has printed nothing at all.
+silent() {
+	[[ -z $output && -z $stderr ]]
+}
+
+# complains PREFIX: what try ran has printed nothing but diagnostics, each of the form "PREFIX: reason".
+complains() {
+	local line
+	[[ -z $output && -n $stderr ]] || return
+	while IFS= read -r line; do
+		printf 'diagnostic: %s\n' "$line" >&2
+		[[ $line == "$1: "?* ]] || return
+	done <<<"$stderr"
+}
+
+# misuse COMMAND [ARG ...]: COMMAND must refuse its arguments with status 2, say so and print no data.
+misuse() {
+	try 2 "$@"
+	[[ -z $output ]]
+	[[ ${stderr_lines[0]} =~ ^([Uu]sage: )?"$1"([: ]|$) ]]
+}
+
+# last_line: the last line on standard error of what try ran.
+last_line() {
+	printf '%s\n' "${stderr##*$'\n'}"
+}
+
+# bg COMMAND [ARG ...]: starts one program (no function) in the background, its PID in $bg_pid. It inherits redirections
+# of bg itself, but not descriptors 3 to 9, lest it keep bats waiting or a FIFO of the test open.
+bg() {
+	"$@" <&0 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+	bg_pid=$!
+	background+=("$bg_pid")
+}
+
+# reap PID: waits for a process that bg started to end, for 10 seconds at most; sets $status.
+reap() {
+	wait_until ended "$1"
+	status=0
+	wait "$1" || status=$?
+}
+
+ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after 10 seconds.
+wait_until() {
+	local deadline=$(($(now) + 10000))
+	until "$@" 2>/dev/null; do
+		if (($(now) > deadline)); then
+			printf 'waited in vain for: %s\n' "$*" >&2
+			"$@" # to show what it says
+			return 1
+		fi
+		sleep 0.01
+	done
+}
+
+# wait_stat KEY VALUE QUEUE: waits until mpq-stat says so.
+wait_stat() {
+	wait_until stat_is "$@"
+}
+
+# stat_is KEY VALUE QUEUE
+stat_is() {
+	local value
+	value=$(timeout -k 1 20 mpq-stat -k "$1" "$3") || return
+	[[ $value == "$2" ]] || {
+		printf '%s of %s is %s, not %s\n' "$1" "$3" "$value" "$2" >&2
+		return 1
+	}
+}
+
+# now: milliseconds.
+now() {
+	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
+}
+
+# lasts MIN MAX STATUS COMMAND [ARG ...]: as try; COMMAND must take from MIN to MAX milliseconds.
+lasts() {
+	local min=$1 max=$2 start took
+	shift 2
+	start=$(now)
+	try "$@"
+	took=$(($(now) - start))
+	printf 'took %s ms, may take %s to %s\n' "$took" "$min" "$max" >&2
+	((took >= min && took <= max))
+}
+
+# dead_pid: sets $pid to that of a process that was there and is no more.
+dead_pid() {
+	true &
+	pid=$!
+	wait "$pid"
+}
+
+# live_pid: sets $pid to that of a process that lives as long as the test.
+live_pid() {
+	bg sleep 600
+	pid=$bg_pid
+}
+
+# pipe_level FD: how many bytes are in the pipe.
+pipe_level() {
+	perl -e 'open(my $f, "+<&=", $ARGV[0]) or die $!;
+	         my $n = pack("i", 0);
+	         ioctl($f, 0x541b, $n) or die $!; # FIONREAD
+	         print unpack("i", $n), "\n"' "$1"
+}
+
+# frame KIND FILE ...: the content of each FILE as a message, framed as KIND: newline, null, raw, length (as -L), or
+# longlength (as -L with every length in 8 bytes).
+frame() {
+	perl -e 'my $kind = shift;
+	         binmode STDOUT;
+	         local $/;
+	         for (@ARGV) {
+	             open(my $f, "<:raw", $_) or die "$_: $!";
+	             my $m = <$f> // "";
+	             print $kind eq "length" ? pack("N", length $m) . $m
+	                 : $kind eq "longlength" ? "\xff\xff\xff\xff" . pack("Q>", length $m) . $m
+	                 : $kind eq "null" ? "$m\0"
+	                 : $kind eq "newline" ? "$m\n"
+	                 : $m;
+	         }' "$@"
+}
+
+# filler LENGTH: that many bytes, of all values but NUL, LF and CR, with a period that no power of two is a multiple of.
+filler() {
+	perl -e 'my $n = shift;
+	         my $p = join("", map { chr } grep { $_ != 10 && $_ != 13 } 1 .. 255);
+	         binmode STDOUT;
+	         print substr($p x (int($n / 253) + 2), $n % 253, $n)' "$1"
+}
