@@ -230,7 +230,7 @@ one_option(struct cli *cli, int letter, char **argv, struct io *io)
 		return cli_misuse(cli, "-%c: unknown option", optopt);
 	if (letter == '?')
 		return cli_misuse(cli, "%s: unknown option", word);
-	if (strchr("0Lnrtv", letter) != NULL && strchr(cli->letters, letter) != NULL)
+	if (letter < 256 && strchr("0Lnrtv", letter) != NULL && strchr(cli->letters, letter) != NULL)
 		return common_option(cli, letter, optarg);
 	return cli->option(cli, letter, optarg);
 }
@@ -356,6 +356,6 @@ cli_owner(const struct cli *cli, const char *pid, struct mpq_owner *owner)
 		return r;
 	if (mpq_owner_of((pid_t)n, owner) == MPQ_OK)
 		return ST_GO_ON;
-	warnx("%llu: no such process", (unsigned long long)n);
+	warnx("%s: no process %llu", cli->operands[0], (unsigned long long)n);
 	return ST_ERROR;
 }

@@ -108,7 +108,7 @@ static int
 stream_end(struct stream *s, int err)
 {
 	mpq_writer_reset(&s->w);
-	if (err != MPQ_OK)
+	if (err != MPQ_OK || s->in->error != 0)
 		give_back(s);
 	return err;
 }
@@ -128,13 +128,12 @@ put_buffer(struct stream *s, uint64_t msgs, size_t bytes)
 	const unsigned char *p = s->buf, *end = s->buf + bytes, *hit;
 	int err = MPQ_OK;
 
-	if (msgs > FEW) {
-		if ((err = mpq_writer_append(&s->w, s->buf, bytes)) == MPQ_OK)
-			err = commit(s, msgs, bytes);
-		if (!s->direct)
-			mpq_writer_reset(&s->w);
-	} else
-		for (; p < end && err == MPQ_OK; p = hit + 1) {
+	if (msgs > FEW && (err = mpq_writer_append(&s->w, s->buf, bytes)) == MPQ_OK)
+		err = commit(s, msgs, bytes);
+	if (err == -ENOSPC || !s->direct)
+		mpq_writer_reset(&s->w);
+	if (msgs <= FEW || err == -ENOSPC)   /* no room for a reservation: the last free pages take them singly */
+		for (err = MPQ_OK; p < end && err == MPQ_OK; p = hit + 1) {
 			hit = memchr(p, s->delimiter, (size_t)(end - p));
 			if ((err = mpq_put(s->in->q, p, (size_t)(hit - p), deadline(s->in))) == MPQ_OK) {
 				s->in->put++;

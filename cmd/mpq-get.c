@@ -7,7 +7,6 @@
  */
 #include <bsd/err.h>
 #include <errno.h>
-#include <stddef.h>
 
 #include "cli.h"
 #include "command.h"
@@ -98,8 +97,7 @@ get_all(struct get *get, struct mpq *q, struct io *io)
 		err = get_run(get, q, &out, &after, &broken);
 	signals_die();
 	if (broken) {
-		errno = -err;
-		warn("standard output");
+		warnc(-err, "%s: standard output", name);
 		return ST_ERROR;
 	}
 	if (err == MPQ_CLOSED && get->all && !get->cli.timed)

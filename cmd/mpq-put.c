@@ -71,9 +71,9 @@ run(const struct cli *cli, struct io *io)
 	r = cli_fail(cli, name, err, mpq_why(q));
 	if (r == ST_OK && broken != 0) {
 		if (broken == EBADMSG)
-			warnx("standard input: ends inside a message, or has no valid length");
+			warnx("%s: standard input ends inside a message, or has no valid length", name);
 		else
-			warnc(broken, "standard input");
+			warnc(broken, "%s: standard input", name);
 		r = ST_ERROR;
 	}
 	mpq_detach(q);

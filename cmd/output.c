@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -200,7 +201,7 @@ put_front(unsigned char *to, uint64_t length, unsigned *n)
 static int
 frame_one(struct framer *f, uint64_t from, uint64_t length, uint64_t run_end)
 {
-	unsigned char front[12];
+	unsigned char front[12] = { 0 };
 	unsigned nfront = 0, nback = f->out->framing == MPQ_LINES || f->out->framing == MPQ_NULS;
 	struct iovec iov[2];
 	uint64_t done;
@@ -236,14 +237,15 @@ frame_one(struct framer *f, uint64_t from, uint64_t length, uint64_t run_end)
 static int
 write_framed(const struct output *out, struct mpq *q, const struct mpq_run *run, uint64_t *msgs, uint64_t *bytes)
 {
-	static struct framer framer;         /* a command writes one run at a time; too large for the stack */
-	struct framer *f = &framer;
+	struct framer *f = malloc(sizeof *f);        /* too large for the stack, and mostly not needed */
 	unsigned before, after;
 	uint64_t from = 0, length;
 	int err = MPQ_OK, flushed;
 
-	f->out = out, f->q = q, f->run = run, f->msgs = msgs, f->bytes = bytes, f->fill = f->n = 0;
 	*msgs = *bytes = 0;
+	if (f == NULL)
+		return -ENOMEM;
+	f->out = out, f->q = q, f->run = run, f->msgs = msgs, f->bytes = bytes, f->fill = f->n = 0;
 	for (uint64_t i = 0; i < run->msgs && err == MPQ_OK; i++) {
 		if ((err = next_message(f, from, &length, &before, &after)) != MPQ_OK)
 			break;
@@ -251,6 +253,7 @@ write_framed(const struct output *out, struct mpq *q, const struct mpq_run *run,
 		from += before + length + after;
 	}
 	flushed = flush(f);
+	free(f);
 	return err != MPQ_OK ? err : flushed;
 }
 

@@ -119,7 +119,6 @@ progress_hide(struct progress *p)
 void
 progress_end(struct progress *p, struct mpq *q)
 {
-	if (!p->terminal)
-		progress_show(p, q, true);
+	progress_show(p, q, true);
 	progress_hide(p);
 }

@@ -74,6 +74,8 @@ allocate_chunks(struct mpq *q, int fd, uint32_t n, uint32_t count, uint32_t page
 	return segment_allocate(q, fd, chunk_offset(n), end - chunk_offset(n));
 }
 
+/* `bytes` 0: chunks with all their pages. Else one chunk with room for so many bytes, small while the queue is small,
+ * or if the file system has no room for more. */
 static int
 grow_new(struct mpq *q, int fd, uint64_t bytes)
 {
@@ -93,6 +95,8 @@ grow_new(struct mpq *q, int fd, uint64_t bytes)
 	r = allocate_chunks(q, fd, n, count, pages);
 	if (r == -ENOSPC && count == BATCH)
 		r = allocate_chunks(q, fd, n, count = 1, pages);
+	for (uint32_t less = 4; r == -ENOSPC && bytes != 0 && count == 1 && bytes <= (uint64_t)less * PAGE; less /= 4)
+		r = allocate_chunks(q, fd, n, 1, pages = less);
 	if (r != MPQ_OK)
 		return r;
 	return PUBLISH(q, publish_chunks(q, n, count, pages));
@@ -129,8 +133,9 @@ static int
 grow_chunk(struct mpq *q, int fd, uint64_t bytes)
 {
 	uint32_t absent = LOW(get(&q->head->absent));
+	int r = absent != 0 ? grow_absent(q, fd, absent) : -ENOSPC;
 
-	return absent != 0 ? grow_absent(q, fd, absent) : grow_new(q, fd, bytes);
+	return r == -ENOSPC && (absent == 0 || bytes != 0) ? grow_new(q, fd, bytes) : r;
 }
 
 /* Under the lock: a free chunk becomes a pool of records. */

@@ -241,6 +241,10 @@ enum mpq_fate {
 int mpq_settle(struct mpq *q, struct mpq_run *run, uint64_t msgs, uint64_t bytes, enum mpq_fate fate,
     const struct mpq_owner *owner);
 
+/* One more attempt at the message of a run in hand (msgs 1), as if it had been taken with MPQ_COUNT_ATTEMPT again:
+ * run->attempts grows by one, here and in the queue. */
+int mpq_attempt(struct mpq *q, struct mpq_run *run);
+
 /* Take one message and copy it out in one step: *len is its length; if it is longer than `size`, only *len is
  * set, nothing is taken, and MPQ_TOOBIG is returned. */
 int mpq_get(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline);

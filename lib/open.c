@@ -204,7 +204,7 @@ int
 mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct mpq **handle, struct mpq_why *why)
 {
 	char path[4096], bare[MPQ_NAME_MAX + 1];
-	struct mpq_why unused;
+	struct mpq_why unused = { 0 };
 	struct mpq *q;
 	uint32_t end;
 	int err, fd;

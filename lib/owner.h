@@ -35,6 +35,8 @@ int owner_wait_over(struct mpq *q, uint32_t side, unsigned kind);
 
 /* Outside the lock: look for dead owners if nobody has for a quarter of a second. */
 void owner_look(struct mpq *q);
+/* Outside the lock, before a handle's first take: messages of dead owners come first, so look at once if that is cheap. */
+void owner_look_first(struct mpq *q);
 /* Outside the lock: free what was dropped while somebody looked at it. */
 void owner_clean(struct mpq *q);
 

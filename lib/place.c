@@ -135,7 +135,7 @@ int
 mpq_create(const struct mpq_place *place, const char *name, const struct mpq_bounds *bounds, struct mpq_why *why)
 {
 	const char *dir = place != NULL && place->dir != NULL ? place->dir : DEFAULT_DIR;
-	struct mpq_why unused;
+	struct mpq_why unused = { 0 };
 	char path[4096];
 	struct stat st;
 	int err, fd, tries = 0;
@@ -190,7 +190,7 @@ remove_open(struct mpq *q, struct mpq_why *why)
 int
 mpq_remove(const struct mpq_place *place, const char *name, int force, struct mpq_why *why)
 {
-	struct mpq_why unused;
+	struct mpq_why unused = { 0 };
 	char path[4096];
 	struct stat st;
 	struct mpq *q;

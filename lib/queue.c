@@ -333,6 +333,7 @@ mpq_take(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time de
 
 	if (q->in == NO_SIDE)
 		return MPQ_WRONGEND;
+	owner_look_first(q);
 	if (want->flags & MPQ_PEEK)
 		return peek_run(q, want, after, deadline, run);
 	return op_run(q, &take.op);
@@ -601,6 +602,7 @@ mpq_get(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 
 	if (q->in == NO_SIDE)
 		return MPQ_WRONGEND;
+	owner_look_first(q);
 	err = op_run(q, &one.op);
 	if (err == MPQ_TOOBIG && *len > SMALL && *len <= size)
 		return get_large(q, buf, size, len, deadline);

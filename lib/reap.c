@@ -17,6 +17,7 @@
 #include "owner.h"
 #include "side.h"
 
+#define FEW_SLOTS 16u                /* looking at so many costs little beside starting a process */
 #define CRUMBS 16u                   /* chunks freed in one transaction: 3 words each */
 
 struct suspect {
@@ -186,6 +187,19 @@ mpq_sweep(struct mpq *q)
 	q->sweeping = false;
 	free(list);
 	return err;
+}
+
+void
+owner_look_first(struct mpq *q)
+{
+	uint64_t slots = get(&q->head->nslots);
+
+	if (slots == 0 || (slots == 1 && q->slot != 0))
+		return;
+	if (q->looked == 0 && slots <= FEW_SLOTS)
+		mpq_sweep(q);
+	else
+		owner_look(q);
 }
 
 void

@@ -121,18 +121,18 @@ segment_reopen(const struct mpq *q, int *fd)
 }
 
 static unsigned char *
-map_first(struct mpq *q, int fd)
+map_first(struct mpq *q, int fd, uint64_t size)
 {
-	unsigned char *page = mmap(NULL, PAGE + FIRST_VIEW, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+	unsigned char *page = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
 	    MAP_NORESERVE, -1, 0), *view;
 
 	if (page == MAP_FAILED)
 		return MAP_FAILED;
-	view = mmap(page + PAGE, FIRST_VIEW, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	view = mmap(page + PAGE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	if (view == MAP_FAILED) {
 		int saved = errno;
 
-		munmap(page, PAGE + FIRST_VIEW);
+		munmap(page, PAGE + size);
 		errno = saved;
 		return MAP_FAILED;
 	}
@@ -154,7 +154,12 @@ segment_map(struct mpq *q, int fd, uint64_t bytes)
 		size *= 2;
 	if (q->nviews == VIEWS)
 		return -ENOMEM;
-	view = q->nviews == 0 ? map_first(q, fd) : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	view = q->nviews == 0 ? map_first(q, fd, size) : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (view == MAP_FAILED && errno == ENOMEM && size > bytes) {   /* RLIMIT_AS: no more than is there */
+		size = (bytes + CHUNK - 1) / CHUNK * CHUNK;
+		view = q->nviews == 0 ? map_first(q, fd, size) :
+		    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	}
 	if (view == MAP_FAILED)
 		return -errno;
 	q->view[q->nviews++] = (struct view){ view, size };

@@ -45,6 +45,20 @@ through() {
 	stat_is bytes 0 q
 }
 
+# fillers NAME.LENGTH ...: makes these files, LENGTH bytes of a filler, from a place that differs with LENGTH.
+fillers() {
+	filler 6000000 >all
+	perl -e 'local $/;
+	         open(my $in, "<:raw", "all") or die;
+	         my $all = <$in>;
+	         for (@ARGV) {
+	             my ($n) = /(\d+)$/;
+	             open(my $out, ">:raw", $_) or die;
+	             print $out substr($all, $n % 253, $n) or die;
+	             close $out or die;
+	         }' "$@"
+}
+
 # The messages of a test: of one line, with newlines, with NULs.
 messages() {
 	plain=() lines=() nulls=()
@@ -72,8 +86,8 @@ messages() {
 	small=()
 	for i in {0..70}; do
 		small+=("small.$i")
-		filler "$i" >"small.$i"
 	done
+	fillers "${small[@]}"
 }
 
 # Lengths at which a page, a pipe, a buffer or a chunk ends, and far beyond, in both orders.
@@ -83,8 +97,8 @@ borders() {
 	for length in 0 1 4091 4092 4095 4096 4097 16384 65531 65532 65535 65536 65537 131071 131072 131073 1048575 \
 		1048576 5242880; do
 		border+=("border.$length")
-		filler "$length" >"border.$length"
 	done
+	fillers "${border[@]}"
 	for length in 65537 65536 65535 1 0; do
 		border+=("border.$length")
 	done

@@ -283,8 +283,8 @@ broken_pipe() {
 @test "-t is the time for one message: it starts again at each" {
 	try 0 mpq-create q
 	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in 1 2 3 4; do sleep 0.5; mpq-put q $i; done'
-	lasts 1800 10000 0 mpq-get -t 1.2 -c 4 q
+	bg bash -c 'for i in 1 2 3 4; do sleep 0.3; mpq-put q $i; done'
+	lasts 1000 10000 0 mpq-get -t 0.8 -c 4 q
 	[ "$output" = $'1\n2\n3\n4' ]
 }
 
@@ -364,7 +364,7 @@ broken_pipe() {
 	lasts 200 3000 3 mpq-get -a -t 0.2 q
 	# shellcheck disable=SC2016 # for the other shell
 	bg bash -c 'for i in 1 2 3; do sleep 0.3; mpq-put q $i; done'
-	lasts 1500 10000 0 mpq-get -a -t 0.8 q
+	lasts 1400 10000 0 mpq-get -a -t 0.7 q
 	[ "$output" = $'1\n2\n3' ]
 }
 

@@ -195,7 +195,7 @@ setup_queue() {
 	setup_queue a b
 	try 0 mpq-get -c 2 q
 	try 9 mpq-task-done -c 3 q
-	silent
+	complains "mpq-task-done: q"
 	counts q 0 0 2
 	try 0 mpq-task-done -c 2 q
 	try 9 mpq-task-done q
@@ -218,7 +218,7 @@ setup_queue() {
 	try 0 mpq-get -c 2 -o "$pid" q
 	try 0 mpq-get q
 	try 9 mpq-task-done -c 3 -o "$pid" q
-	silent
+	complains "mpq-task-done: q"
 	counts q 0 2 3
 	try 9 mpq-task-done -c 3 -R -o "$pid" q
 	counts q 0 2 3

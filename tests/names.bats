@@ -530,7 +530,6 @@ on() {
 	lasts 120 2500 3 mpq-get -t 0.002m q
 	lasts 108 2500 3 mpq-get -t 0.00003h q
 	lasts 86 2500 3 mpq-get -t 0.000001d q
-	lasts 1000 5000 3 mpq-get -t 1 q
 	lasts 0 2500 3 mpq-get -t 0.0000000000001 q
 }
 

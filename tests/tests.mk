@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: ISC
+#
+# Tests, benchmarks and linters; included by the Makefile. Longest suites first, so that two at a time end together.
+
+SUITES = $(wildcard tests/*.bats)
+UNITS =
+LINT_C = $(wildcard lib/*.[ch] cmd/*.[ch] tests/*/*.[ch])
+LINT_SH = tests/run tests/demo tests/helpers.bash completions/mpq.bash .ci/run $(SUITES) \
+	$(wildcard tests/*.sh tests/*/*.sh)
+
+-include tests/unit/unit.mk tests/crash/crash.mk tests/bench/bench.mk tests/fuzz/fuzz.mk
+
+check: all $(UNITS)
+	tests/run $(foreach u,$(UNITS),"$(u)") $(EXTRA_CHECKS) $(SUITES)
+
+demo: all
+	tests/demo
+
+lint:
+	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+		--suppressions-list=tests/cppcheck.txt -Ilib -Icmd lib cmd
+	shellcheck $(LINT_SH)
+	mandoc -Tlint -W warning $(PAGES)
+	for f in lib/*.c cmd/*.c; do case $$f in cmd/main.c) d=-DCOMMAND=mpq_get_main ;; *) d= ;; esac; \
+		clang $(filter-out -ftree-vectorize -Wmissing-prototypes,$(ALL_CFLAGS)) $$d -Ilib -Werror -fsyntax-only $$f || exit 1; \
+		gcc $(ALL_CFLAGS) $$d -Ilib -Werror -c -o /dev/null $$f || exit 1; done
+	@echo lint: clean
+
+.PHONY: check demo lint
