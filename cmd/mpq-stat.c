@@ -74,7 +74,7 @@ run(const struct stat_cli *stat, struct io *io)
 	if (r != ST_OK)
 		return r;
 	if (show.status != ST_OK)
-		warnx("%s: %s", name, show.value[KEY_STATE]);
+		cli_fail(&stat->cli, name, show.code, &show.why);
 	if (stat->test >= 0)
 		return show.status != ST_OK ? show.status : test_state(stat, &show.st);
 	if ((out = fdopen(dup(io->out), "w")) == NULL) {

@@ -42,7 +42,7 @@ show_file(const struct cli *cli, const char *name, const char *state, struct sho
 
 	snprintf(path, sizeof path, "%s/mpq.%.*s", dir, (int)strcspn(name, "@"), name);
 	if (lstat(path, &st) == -1)
-		return ST_GONE;
+		return cli_fail(cli, name, errno == ENOENT ? MPQ_GONE : -errno, NULL);
 	strcpy(show->value[KEY_STATE], state);
 	set_file(show, st.st_mode, st.st_uid);
 	show->status = ST_ERROR;
@@ -64,6 +64,7 @@ show_fill(const struct cli *cli, const char *name, bool whole, struct show *show
 			why = *mpq_why(q);
 		mpq_detach(q);
 	}
+	show->code = err, show->why = why;
 	if (err == MPQ_BADNAME)
 		return cli_misuse(cli, "%s: %s", name, mpq_strerror(err));
 	if (err == MPQ_DENIED || err == -EACCES || err == -EPERM)

@@ -98,14 +98,22 @@ thread_state(pid_t tid)
 	return end != NULL && end[1] == ' ' ? end[2] : (char)0;
 }
 
-/* The deadline has come: go on for a moment if the owner merely lost its processor. */
+/* A slice of sleep is over. When the deadline has come, go on for a moment if the owner merely lost its processor. Who
+ * waits for ever goes on unless there is no such thread: the kernel frees the word of a dead owner at once, so nobody
+ * who knows the protocol has written this one. */
 static bool
-give_up(struct mpq *q, uint32_t word, mpq_time deadline)
+give_up(struct mpq *q, uint32_t word, mpq_time began, mpq_time deadline)
 {
 	pid_t owner = (pid_t)(word & FUTEX_TID_MASK);
-	char state = thread_state(owner);
+	mpq_time now = mpq_now(), until = deadline == MPQ_FOREVER ? began : deadline;
+	char state;
 
-	if (state != 'T' && state != 't' && mpq_now() < deadline + GRACE)
+	if (deadline == MPQ_FOREVER && (syscall(SYS_tkill, owner, 0) == 0 || errno != ESRCH))
+		return false;
+	if (now < until)
+		return false;
+	state = thread_state(owner);
+	if (state != 'T' && state != 't' && now < until + GRACE)
 		return false;
 	q->why.pid = owner;
 	return true;
@@ -115,7 +123,7 @@ static int
 lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 {
 	uint32_t *word = q->lock, seen = __atomic_load_n(word, __ATOMIC_RELAXED);
-	mpq_time began = deadline == MPQ_NOW ? mpq_now() : deadline;
+	mpq_time began = mpq_now(), until = deadline == MPQ_NOW ? began : deadline;
 
 	for (;;) {
 		if ((seen & FUTEX_TID_MASK) == 0) {
@@ -132,8 +140,7 @@ lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 			seen |= FUTEX_WAITERS;
 		}
 		*mine |= FUTEX_WAITERS;
-		if (futex_wait(word, seen, wait_slice(began)) == -ETIMEDOUT && mpq_now() >= began &&
-		    give_up(q, seen, began))
+		if (futex_wait(word, seen, wait_slice(until)) == -ETIMEDOUT && give_up(q, seen, began, until))
 			return MPQ_STUCK;
 		seen = __atomic_load_n(word, __ATOMIC_RELAXED);
 	}

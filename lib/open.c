@@ -19,6 +19,7 @@
 
 #include "alive.h"
 #include "check.h"
+#include "chunk.h"
 #include "journal.h"
 #include "lock.h"
 #include "op.h"
@@ -39,6 +40,17 @@ ofd_lock(int fd, short type, int wait)
 	return MPQ_OK;
 }
 
+/* How long the file must be if `last` is its last chunk. Its descriptor is looked at only if it is inside. */
+static uint64_t
+least_size(const struct mpq *q, uint32_t last, uint64_t size)
+{
+	if (last < FIRST_CHUNK)
+		return HEAD_BYTES;
+	if (last % GROUP == 0 || size < chunk_offset(last) + PAGE || size < descriptor_offset(last) + sizeof(struct chunk))
+		return chunk_offset(last) + PAGE;
+	return chunk_offset(last) + chunk_capacity(q, last);
+}
+
 /* Is it a segment of ours, and as long as it says? */
 static int
 verify(const struct mpq *q, uint64_t size)
@@ -55,10 +67,9 @@ verify(const struct mpq *q, uint64_t size)
 	if ((sick = __atomic_load_n(&head->sick, __ATOMIC_RELAXED)) != 0)
 		return sick & HEAD_REMOVED ? MPQ_GONE : MPQ_DAMAGED;
 	chunks = get(&head->chunks);
-	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS ||
-	    (chunks > FIRST_CHUNK && size < chunk_offset((uint32_t)chunks - 1) + PAGE))
+	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
 		return MPQ_DAMAGED;
-	return MPQ_OK;
+	return size >= least_size(q, (uint32_t)chunks - 1, size) ? MPQ_OK : MPQ_DAMAGED;
 }
 
 /* Which of the two directions does the handle take from and put to? Side 0 goes from end 1 to end 2. */

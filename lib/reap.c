@@ -135,8 +135,8 @@ suspects(struct mpq *q, struct suspect **list, size_t *n)
 	int err;
 
 	for (*list = NULL;;) {
-		if ((err = op_enter(q, MPQ_FOREVER)) != MPQ_OK)
-			break;
+		if ((err = op_enter(q, mpq_now() + SLICE)) != MPQ_OK)
+			break;               /* whoever has the lock for so long: the look is not worth it */
 		if (get(&q->head->nslots) <= room)
 			goto copy;
 		room = get(&q->head->nslots) + 16;

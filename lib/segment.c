@@ -78,13 +78,16 @@ segment_open_file(const struct mpq_place *place, const char *path, int *fd, stru
 	int f;
 
 	f = above_stdio(open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-	if (f == -1 && (errno == EACCES || errno == EPERM) && lstat(path, &st) == 0 && !is_trusted(place, st.st_uid)) {
-		why->uid = st.st_uid;
-		return MPQ_DENIED;
+	if (f == -1) {
+		int saved = errno;
+
+		if (saved != ENOENT && lstat(path, &st) == 0 && !is_trusted(place, st.st_uid)) {
+			why->uid = st.st_uid;
+			return MPQ_DENIED;
+		}
+		return saved == ENOENT ? MPQ_GONE : saved == ELOOP || saved == EISDIR || saved == ENXIO || saved == ENODEV ?
+		    MPQ_NOTQUEUE : -saved;
 	}
-	if (f == -1)
-		return errno == ENOENT ? MPQ_GONE : errno == ELOOP || errno == EISDIR || errno == ENXIO ?
-		    MPQ_NOTQUEUE : -errno;
 	if (fstat(f, &st) == -1) {
 		int saved = errno;
 

@@ -332,10 +332,10 @@ load helpers
 	local i
 	try 0 mpq-create -m 5 q0
 	# From before main() to after the end, so that some kills fall into the creation.
-	perl -e 'for my $i (1 .. 200) {
+	perl -e 'for my $i (1 .. 80) {
 	             my $pid = fork // die;
 	             if (!$pid) { exec("mpq-create", "-m", "5", "q$i") or die }
-	             select(undef, undef, undef, $i / 50000);
+	             select(undef, undef, undef, $i / 20000);
 	             kill "KILL", $pid;
 	             waitpid $pid, 0;
 	         }'

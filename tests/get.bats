@@ -283,9 +283,9 @@ broken_pipe() {
 @test "-t is the time for one message: it starts again at each" {
 	try 0 mpq-create q
 	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in 1 2 3 4; do sleep 0.3; mpq-put q $i; done'
-	lasts 1000 10000 0 mpq-get -t 0.8 -c 4 q
-	[ "$output" = $'1\n2\n3\n4' ]
+	bg bash -c 'for i in {1..8}; do sleep 0.1; mpq-put q $i; done'
+	lasts 650 10000 0 mpq-get -t 0.6 -c 8 q
+	[ "$output" = "$(seq 8)" ]
 }
 
 @test "removed in the middle of -c: 0 if at least one was written" {
@@ -363,9 +363,9 @@ broken_pipe() {
 	try 0 mpq-create q
 	lasts 200 3000 3 mpq-get -a -t 0.2 q
 	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in 1 2 3; do sleep 0.3; mpq-put q $i; done'
-	lasts 1400 10000 0 mpq-get -a -t 0.7 q
-	[ "$output" = $'1\n2\n3' ]
+	bg bash -c 'for i in {1..7}; do sleep 0.1; mpq-put q $i; done'
+	lasts 1000 10000 0 mpq-get -a -t 0.5 q
+	[ "$output" = "$(seq 7)" ]
 }
 
 # --- -P

@@ -76,9 +76,11 @@ on() {
 	local byte
 	for byte in ' ' '!' '"' '#' '$' '%' '&' "'" '(' ')' '*' '+' ',' / : ';' '<' = '>' '?' @ '[' \\ ']' ^ '`' '{' '|' '}' \
 		'~' $'\t' $'\n' $'\r' $'\1' $'\177' $'\200' $'\303\251' $'\377'; do
+		misuse mpq-create "a${byte}b"
+	done
+	for byte in ' ' $'\n' + @ $'\303\251'; do
 		misuse mpq-create "a$byte"
 		misuse mpq-create "${byte}a"
-		misuse mpq-create "a${byte}b"
 	done
 	[ -z "$(ls -A "$MPQ_DIR")" ]
 }

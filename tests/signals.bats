@@ -367,9 +367,11 @@ level_above() {
 	for signal in TERM KILL INT; do
 		mpq-create q
 		mkfifo fifo
+		exec 7<>fifo
 		bg "${plain[@]}" mpq-put q <fifo
 		local putter=$bg_pid
 		bg awk 'BEGIN { for (i = 1; ; i++) { print i; if (i % 500 == 0) fflush() } }' >fifo
+		exec 7>&-
 		wait_until grows
 		kill -s "$signal" "$putter"
 		reap "$putter"

@@ -1,0 +1,294 @@
+#!/usr/bin/env bats
+# Damage: whatever bytes a queue's file holds, every command ends with a status of its own and says what is wrong.
+# shellcheck disable=SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
+
+load helpers
+
+# model: a queue with something of everything in it; its bytes are kept in the file "model".
+model() {
+	live_pid
+	holder=$pid
+	mpq-create -m 100 q
+	mpq-put q one two three four five
+	seq 20 | mpq-put q
+	mpq-get -o "$holder" q >/dev/null
+	mpq-get q >/dev/null
+	mpq-get -c 2 -o "$holder" q >/dev/null
+	mpq-task-done -R -o "$holder" q
+	cp --sparse=never "$MPQ_DIR/mpq.q" model
+	size=$(stat -c %s model)
+	: >failures
+}
+
+# fresh: a new file with the model's bytes.
+fresh() {
+	rm -f "$MPQ_DIR/mpq.q"
+	cp --sparse=never model "$MPQ_DIR/mpq.q"
+}
+
+# poke OFFSET BYTE ...: overwrites bytes of the queue; each BYTE is a number.
+poke() {
+	local offset=$1 text
+	shift
+	printf -v text '\\x%x' "$@"
+	# shellcheck disable=SC2059 # the format is the bytes
+	printf "$text" | dd of="$MPQ_DIR/mpq.q" bs=1 seek="$offset" conv=notrunc status=none
+}
+
+# ends WHAT COMMAND: it must end with a status from 0 to 11, not by a signal and not by the time limit, and say why when
+# that is 1. What does not is noted in failures. Sets $status; standard error is in err.
+ends() {
+	status=0
+	# shellcheck disable=SC2086 # words
+	timeout -k 1 5 mpq-$2 </dev/null >out 2>err || status=$?
+	if ((status > 11)) || ((status == 1)) && ! grep -q "^mpq-${2%% *}: .*q: ." err; then
+		printf '%s: mpq-%s: status %s: %s\n' "$1" "$2" "$status" "$(head -n 2 err)" >>failures
+	fi
+}
+
+no_failures() {
+	head -n 30 failures >&2
+	[[ ! -s failures ]]
+}
+
+# probe WHAT: two commands of each kind; the last one takes turns.
+probe() {
+	local turns=("task-done -o $holder q" "join -n q" "get -P -n q" "ls -l q" "close q" "task-done q" "get -an -D q"
+		"task-done -R -a -o $holder q" "close -i q" "stat -J q" "create -e q" "get -n -o $holder q" "rm -f q")
+	ends "$1" "get -n q"
+	ends "$1" "put -n q x"
+	ends "$1" "stat q"
+	turn=$(((turn + 1) % ${#turns[@]}))
+	ends "$1" "${turns[turn]}"
+}
+
+# is_refused WHAT: every command ends with 1 and says that this is damaged or no queue; nothing of it is got.
+is_refused() {
+	local command
+	for command in "put q x" "put -n q x" "get q" "get -n q" "get -a q" "get -P q" "get -o $holder q" "get -t 0.1 q" \
+		"task-done q" "task-done -o $holder q" "join q" "join -n q" "close q" "close -i q" "stat q" "stat -k size q" \
+		"stat --test empty q" "rm q"; do
+		ends "$1" "$command"
+		((status == 1)) || printf '%s: mpq-%s: status %s, not 1\n' "$1" "$command" "$status" >>failures
+		grep -Eiq 'damaged|not a queue' err ||
+			printf '%s: mpq-%s does not say damaged or not a queue: %s\n' "$1" "$command" "$(<err)" >>failures
+		[[ $command == stat* || ! -s out ]] || printf '%s: mpq-%s has printed something\n' "$1" "$command" >>failures
+	done
+	[[ -e $MPQ_DIR/mpq.q ]] || printf '%s: the queue has gone\n' "$1" >>failures
+	ends "$1" "ls"
+	((status == 0)) || printf '%s: mpq-ls: status %s\n' "$1" "$status" >>failures
+	ends "$1" "create q"
+	((status == 7)) || printf '%s: mpq-create: status %s, not 7\n' "$1" "$status" >>failures
+}
+
+# is_damaged: stat says so.
+is_damaged() {
+	try 1 mpq-stat q
+	grep -qx 'state damaged' <<<"$output"
+}
+
+@test "the copy of a queue's bytes is a queue: the other tests damage what would work" {
+	model
+	fresh
+	try 0 mpq-get -n q
+	[[ $output == one ]]
+	try 0 mpq-put -n q x
+	stat_is state open q
+	is_refused sound
+	[[ -s failures ]]
+}
+
+@test "a truncated file: 1 and damaged, or not a queue" {
+	model
+	local length
+	for length in 0 1 7 8 64 100 4095 4096 $((size / 2)) $((size - 4096)) $((size - 1)); do
+		((length < size)) || continue
+		fresh
+		truncate -s "$length" "$MPQ_DIR/mpq.q"
+		is_refused "$length of $size bytes"
+		is_damaged
+	done
+	no_failures
+}
+
+@test "random bytes: 1 and damaged, or not a queue" {
+	model
+	local length
+	for length in 16 4096 "$size" $((size + 100000)); do
+		rm -f "$MPQ_DIR/mpq.q"
+		head -c "$length" /dev/urandom >"$MPQ_DIR/mpq.q"
+		cp "$MPQ_DIR/mpq.q" "random.$length"
+		is_refused "$length random bytes"
+		is_damaged
+		cmp "$MPQ_DIR/mpq.q" "random.$length"
+	done
+	no_failures
+}
+
+@test "a file of text, of zeros, a huge hole: 1 and damaged, or not a queue" {
+	model
+	local make
+	for make in 'echo "this is not a queue"' 'head -c 100000 /dev/zero' "cat /bin/true" "truncate -s 4G $MPQ_DIR/mpq.q"; do
+		rm -f "$MPQ_DIR/mpq.q"
+		bash -c "$make" >"$MPQ_DIR/mpq.q"
+		is_refused "$make"
+		is_damaged
+	done
+	no_failures
+}
+
+@test "a FIFO, a directory, a link of that name: 1, and no hang" {
+	model
+	local make
+	for make in mkfifo mkdir "ln -s /dev/zero" "ln -s $BATS_TEST_TMPDIR/model" "ln -s nowhere"; do
+		rm -rf "$MPQ_DIR/mpq.q"
+		$make "$MPQ_DIR/mpq.q"
+		for command in "put q x" "get q" "get -n q" "join q" "task-done q" "close q" "stat q"; do
+			ends "$make" "$command"
+			((status == 1)) || printf '%s: mpq-%s: status %s, not 1\n' "$make" "$command" "$status" >>failures
+		done
+		ends "$make" "ls -l"
+	done
+	cmp model "$BATS_TEST_TMPDIR/model"
+	no_failures
+}
+
+@test "the first page is overwritten: 1 and damaged, or not a queue" {
+	model
+	local byte
+	for byte in '\0' '\377' a; do
+		fresh
+		head -c 4096 /dev/zero | tr '\0' "$byte" | dd of="$MPQ_DIR/mpq.q" conv=notrunc status=none
+		is_refused "a page of $byte"
+		is_damaged
+	done
+	no_failures
+}
+
+@test "each word of the header is overwritten in turn: every command ends with a status" {
+	model
+	local offset value turn=0
+	for ((offset = 0; offset < 512; offset += 4)); do
+		for value in "0 0 0 0" "255 255 255 255" "0 0 0 128"; do
+			fresh
+			# shellcheck disable=SC2086 # words
+			poke "$offset" $value
+			probe "$value at $offset"
+		done
+	done
+	no_failures
+}
+
+@test "each 64th byte is flipped in turn: every command ends with a status" {
+	model
+	local offset bytes turn=0 step=64
+	mapfile -t bytes < <(od -An -v -tu1 -w1 model)
+	# All of the first 16 KiB, and what lies behind at 100 places.
+	for ((offset = 0; offset < size; offset += step)); do
+		((offset < 16384)) || step=$((((size - 16384) / 100 + 64) / 64 * 64))
+		fresh
+		poke "$offset" $((bytes[offset] ^ 255))
+		probe "byte $offset flipped"
+	done
+	no_failures
+}
+
+@test "random bytes in random places, seeded: every command ends with a status" {
+	model
+	local seed=${MPQ_SEED:-$RANDOM} turn=0 i j
+	printf 'MPQ_SEED=%s\n' "$seed"
+	RANDOM=$seed
+	for ((i = 0; i < 100; i++)); do
+		fresh
+		for ((j = 0; j < 3; j++)); do
+			poke $(((RANDOM * 32768 + RANDOM) % (j == 0 && size > 4096 ? 4096 : size))) $((RANDOM % 256)) $((RANDOM % 256))
+		done
+		probe "round $i"
+	done
+	no_failures
+}
+
+@test "what another version has made is refused: 1, and a reason" {
+	model
+	local offset bytes refused=0
+	mapfile -t bytes < <(od -An -v -tu1 -w1 model)
+	# The version stands somewhere at the beginning: one that is higher by one, on either byte order.
+	for ((offset = 0; offset < 128; offset++)); do
+		fresh
+		poke "$offset" $(((bytes[offset] + 1) % 256))
+		ends "byte $offset higher by one" "get -n q"
+		if ((status == 1)) && grep -qi version err; then
+			cat err
+			refused=$((refused + 1))
+			ends "byte $offset higher by one" "put q x"
+			((status == 1))
+			ends "byte $offset higher by one" "stat q"
+			((status == 1))
+			cmp "$MPQ_DIR/mpq.q" <(cat model) | grep -q "byte $((offset + 1))," # and is not written to
+		fi
+	done
+	no_failures
+	((refused > 0))
+}
+
+@test "a queue that is truncated while a get and a join wait: they end with a status, in time" {
+	local length
+	for length in 0 100 half; do
+		mpq-create q
+		bg mpq-get -t 3 q 2>why.get
+		local getter=$bg_pid
+		wait_stat getters 1 q
+		mpq-put q a
+		reap "$getter"
+		bg mpq-get -t 3 q 2>why.get
+		getter=$bg_pid
+		bg mpq-join -t 3 q 2>why.join
+		local join=$bg_pid
+		wait_stat getters 1 q
+		[[ $length != half ]] || length=$(($(stat -c %s "$MPQ_DIR/mpq.q") / 2))
+		truncate -s "$length" "$MPQ_DIR/mpq.q"
+		reap "$getter"
+		printf '%s: get %s: %s\n' "$length" "$status" "$(<why.get)"
+		((status <= 11))
+		reap "$join"
+		printf '%s: join %s: %s\n' "$length" "$status" "$(<why.join)"
+		((status <= 11))
+		try 1 mpq-get -n q
+		rm -f "$MPQ_DIR/mpq.q"
+	done
+}
+
+@test "a queue that is truncated under a put of a slow writer: it ends with a status and a reason" {
+	mpq-create q
+	mkfifo fifo
+	bg mpq-put q <>fifo 2>why
+	local putter=$bg_pid
+	exec 7>fifo
+	echo a >&7
+	wait_stat size 1 q
+	truncate -s 0 "$MPQ_DIR/mpq.q"
+	seq 1000 >&7
+	reap "$putter"
+	exec 7>&-
+	printf '%s: %s\n' "$status" "$(<why)"
+	((status == 1))
+	[[ $(<why) == "mpq-put: q: "?* ]]
+}
+
+@test "a damaged queue does no harm to the others" {
+	model
+	mpq-create good
+	mpq-put good a b
+	truncate -s 0 "$MPQ_DIR/mpq.q"
+	try 0 mpq-ls
+	[[ $(sort <<<"$output") == $'good\nq' ]]
+	try 0 mpq-get good
+	[[ $output == a ]]
+	try 0 mpq-rm -f q
+	try 0 mpq-create q
+	try 0 mpq-put q works
+	try 0 mpq-get q
+	[[ $output == works ]]
+	try 0 mpq-get good
+	[[ $output == b ]]
+}
