@@ -95,7 +95,7 @@ check_list(struct walk *w, uint64_t list, unsigned kind, uint32_t side, uint64_t
 
 	for (; r != 0; prev = r, r = record_next(w->q, r)) {
 		REQUIRE(extent_read(w->q, r, 1u << kind, &p) == MPQ_OK && record_prev(w->q, r) == prev);
-		REQUIRE(p.side == side && p.seq >= *seq && w->records++ < UINT32_MAX);
+		REQUIRE(p.side == side && p.seq >= *seq && w->records++ < record_limit(w->q));
 		REQUIRE(check_chain(w, &p) == MPQ_OK && check_contents(w, &p) == MPQ_OK);
 		*seq = p.seq + p.msgs;
 		w->size[side] += p.msgs;
@@ -134,7 +134,7 @@ check_owned(struct walk *w, uint32_t slot, uint64_t list, bool held, uint64_t *m
 	for (*msgs = 0; r != 0; prev = r, r = record_next(w->q, r)) {
 		REQUIRE(extent_read(w->q, r, ~0u, &p) == MPQ_OK && record_prev(w->q, r) == prev && p.slot == slot);
 		REQUIRE(held == (p.kind == KIND_HELD) && p.kind >= KIND_TAKEN && p.kind < KIND_SLOT);
-		REQUIRE(w->records++ < UINT32_MAX);
+		REQUIRE(w->records++ < record_limit(w->q));
 		if (p.kind == KIND_PUNCH) {
 			n = p.first;
 			for (uint32_t i = extent_span(&p); i > 0; i--, n = chunk_next(w->q, n)) {
@@ -163,7 +163,7 @@ check_slots(struct walk *w)
 	for (; r != 0; prev = r, r = record_next(w->q, r)) {
 		const struct slot *s;
 
-		REQUIRE(is_record(w->q, r) && record_prev(w->q, r) == prev && n++ < UINT32_MAX);
+		REQUIRE(is_record(w->q, r) && record_prev(w->q, r) == prev && n++ < record_limit(w->q));
 		s = slot_at(w->q, r);
 		REQUIRE(WHAT_KIND(get(&s->what)) == KIND_SLOT);
 		w->records++;

@@ -60,8 +60,9 @@ void pool_link(struct mpq *q, uint32_t pool);
 
 /* Outside the lock: provide what an attempt said it needs. `bytes`: for NEED_SMALL. -ENOSPC, -ENOMEM, MPQ_GONE. */
 int chunk_provide(struct mpq *q, int need, uint64_t bytes);
-/* [lock] Has so much been freed that memory should go back? */
-bool chunk_surplus(const struct mpq *q);
+/* [lock] Has so much been freed that memory should go back? `idle`: nothing is queued, so what is free is not needed soon;
+ * else a good deal is kept, since giving memory back and taking it again costs more than a copy. */
+bool chunk_surplus(const struct mpq *q, bool idle);
 /* [lock] Take up to `max` surplus chunks off the free list, as absent ones, in a chain. */
 int chunk_strip(struct mpq *q, uint32_t max, uint32_t *first, uint32_t *last, uint32_t *count);
 /* Outside the lock: free the memory of a stripped chain. */

@@ -28,7 +28,7 @@ extent_read(const struct mpq *q, uint32_t r, unsigned kinds, struct piece *p)
 		.framing = WHAT_FRAMING(what), .side = WHAT_SIDE(what), .pinned = WHAT_PINNED(what),
 		.attempts = WHAT_ATTEMPTS(what) };
 	if (p->kind > KIND_SLOT || (kinds >> p->kind & 1) == 0 || !is_chunk(q, p->first) || !is_chunk(q, p->last) ||
-	    p->from >= CHUNK || p->side > 1 || p->framing > MPQ_BARE || p->bytes > (uint64_t)MAX_CHUNKS << CHUNK_SHIFT)
+	    p->from >= CHUNK || p->side > 1 || p->framing > MPQ_BARE || p->bytes > (uint64_t)q->chunks << CHUNK_SHIFT)
 		return MPQ_DAMAGED;
 	return MPQ_OK;
 }
@@ -94,6 +94,8 @@ extent_span(const struct piece *p)
 uint32_t
 extent_walk(const struct mpq *q, uint32_t first, uint64_t steps)
 {
+	if (steps > q->chunks)
+		return 0;
 	while (steps-- > 0) {
 		first = chunk_next(q, first);
 		if (!is_chunk(q, first))

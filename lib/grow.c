@@ -211,13 +211,13 @@ chunk_provide(struct mpq *q, int need, uint64_t bytes)
 /* ---- giving back ----------------------------------------------------------------------------------------- */
 
 bool
-chunk_surplus(const struct mpq *q)
+chunk_surplus(const struct mpq *q, bool idle)
 {
 	uint32_t free = HIGH(get(&q->head->free)), all = q->chunks - FIRST_CHUNK;
 	uint32_t absent = HIGH(get(&q->head->absent));
 	uint32_t used = all > free + absent ? all - free - absent : 0;
 
-	return free > SPARE + SPARE / 2 && free > used;
+	return free > (idle ? SPARE + SPARE / 2 : MANY) && free > used;
 }
 
 int

@@ -98,6 +98,13 @@ is_record(const struct mpq *q, uint32_t r)
 	return offset >= CHUNK && offset % CHUNK != 0 && is_chunk(q, offset_chunk(offset));
 }
 
+/* No list of records is longer: a bound for walks along links that a peer may have made a circle. */
+static inline uint64_t
+record_limit(const struct mpq *q)
+{
+	return (uint64_t)(q->chunks - FIRST_CHUNK + 1) * (CHUNK / RECORD);
+}
+
 /* What an attempt under the lock says when it cannot go on yet: nothing was changed; unlock, provide, try again.
  * Negative and below any errno, so that it travels in the same int as results. */
 enum {

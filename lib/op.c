@@ -163,7 +163,7 @@ op_run(struct mpq *q, struct op *op)
 	int r, answer;
 
 	for (;;) {
-		memset(&op->wakes, 0, sizeof op->wakes);
+		op->wakes.any = false;
 		if ((r = op_enter(q, op->deadline)) != MPQ_OK)
 			return r;
 		if ((answer = op->try(q, op)) == MPQ_OK) {

@@ -53,12 +53,13 @@ least_size(const struct mpq *q, uint32_t last, uint64_t size)
 
 /* Is it a segment of ours, and as long as it says? */
 static int
-verify(const struct mpq *q, uint64_t size)
+verify(const struct mpq *q, int fd)
 {
 	const struct head *head = q->head;
 	uint64_t chunks, sick;
+	struct stat st;
 
-	if (size < HEAD_BYTES || head->magic != MAGIC)
+	if (head->magic != MAGIC)
 		return head->magic == __builtin_bswap64(MAGIC) ? MPQ_VERSION : MPQ_NOTQUEUE;
 	if (head->format != FORMAT || head->word_size != sizeof(void *) || head->head_size != sizeof(struct head) ||
 	    head->extent_size != sizeof(struct extent) || head->slot_size != sizeof(struct slot) ||
@@ -69,7 +70,11 @@ verify(const struct mpq *q, uint64_t size)
 	chunks = get(&head->chunks);
 	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
 		return MPQ_DAMAGED;
-	return size >= least_size(q, (uint32_t)chunks - 1, size) ? MPQ_OK : MPQ_DAMAGED;
+	/* The size is asked for after the number: a grower extends the file first. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (fstat(fd, &st) == -1)
+		return -errno;
+	return (uint64_t)st.st_size >= least_size(q, (uint32_t)chunks - 1, (uint64_t)st.st_size) ? MPQ_OK : MPQ_DAMAGED;
 }
 
 /* Which of the two directions does the handle take from and put to? Side 0 goes from end 1 to end 2. */
@@ -192,7 +197,7 @@ open_fd(struct mpq *q, int fd, unsigned flags)
 	if (st.st_size < (off_t)HEAD_BYTES)
 		return MPQ_NOTQUEUE;
 	if ((err = segment_map(q, fd, (uint64_t)st.st_size)) != MPQ_OK ||
-	    (err = verify(q, (uint64_t)st.st_size)) != MPQ_OK || (err = choose_sides(q, flags)) != MPQ_OK)
+	    (err = verify(q, fd)) != MPQ_OK || (err = choose_sides(q, flags)) != MPQ_OK)
 		return err;
 	q->chunks = (uint32_t)get(&q->head->chunks);
 	return settle_in(q, fd);

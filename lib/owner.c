@@ -172,7 +172,7 @@ owner_in_hand(struct mpq *q, uint32_t side)
 
 	if (!is_ours(q, q->slot))
 		return 0;
-	for (uint32_t r = LOW(get(&slot_at(q, q->slot)->list)); r != 0 && steps++ < UINT32_MAX; r = record_next(q, r)) {
+	for (uint32_t r = LOW(get(&slot_at(q, q->slot)->list)); r != 0 && steps++ < record_limit(q); r = record_next(q, r)) {
 		if (extent_read(q, r, ~0u, &p) != MPQ_OK)
 			break;
 		if (p.kind == KIND_TAKEN && p.side == side)

@@ -34,7 +34,7 @@ find_queued(struct mpq *q, uint32_t side, uint64_t after, uint32_t *record, stru
 	uint32_t r = side_first(q, side, &list);
 
 	for (uint64_t steps = 0; r != 0; steps++) {
-		if (steps > UINT32_MAX || extent_read(q, r, QUEUED, p) != MPQ_OK)
+		if (steps > record_limit(q) || extent_read(q, r, QUEUED, p) != MPQ_OK)
 			return MPQ_DAMAGED;
 		if (p->seq + p->msgs > after)
 			break;

@@ -393,7 +393,7 @@ struct settle {
 	uint64_t msgs, bytes;
 	enum mpq_fate fate;
 	const struct mpq_owner *owner;
-	bool surplus;
+	bool surplus, idle;
 };
 
 /* The taken extent of a run, unless the handle does not have it. */
@@ -469,7 +469,8 @@ settle_try(struct mpq *q, struct op *op)
 		if (err != MPQ_OK)
 			return err;
 	}
-	settle->surplus = chunk_surplus(q);
+	settle->idle = get(&s->size) == 0;
+	settle->surplus = chunk_surplus(q, settle->idle);
 	return owner_release(q, q->slot);
 }
 
@@ -488,7 +489,7 @@ mpq_settle(struct mpq *q, struct mpq_run *run, uint64_t msgs, uint64_t bytes, en
 	err = op_run(q, &settle.op);
 	owner_clean(q);
 	if (err == MPQ_OK && settle.surplus)
-		trim(q);
+		trim(q, settle.idle);
 	return err;
 }
 
@@ -498,7 +499,7 @@ struct get_one {
 	struct op op;
 	unsigned char *buf;
 	size_t size, *len;
-	bool surplus;
+	bool surplus, idle;
 };
 
 static void
@@ -566,7 +567,8 @@ get_try(struct mpq *q, struct op *op)
 	add(q, &s->gets, 1);
 	wake_note(q, &op->wakes, op->side, WAIT_PUT, get(&s->maxbytes) != 0 ? UINT64_MAX : 1);
 	side_unheld(q, op->side, 0, &op->wakes);
-	one->surplus = chunk_surplus(q);
+	one->idle = get(&s->size) == 0;
+	one->surplus = chunk_surplus(q, one->idle);
 	return MPQ_OK;
 }
 
@@ -608,6 +610,6 @@ mpq_get(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 		return get_large(q, buf, size, len, deadline);
 	owner_clean(q);
 	if (err == MPQ_OK && one.surplus)
-		trim(q);
+		trim(q, one.idle);
 	return err;
 }

@@ -13,8 +13,8 @@
 int peek_run(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time deadline, struct mpq_run *run);
 int peek_over(struct mpq *q, struct mpq_run *run);
 
-/* trim.c: outside the lock, give some surplus memory back to the system. */
-void trim(struct mpq *q);
+/* trim.c: outside the lock, give surplus memory back to the system (see chunk_surplus). */
+void trim(struct mpq *q, bool idle);
 
 /* tasks.c: outside the lock, go on dropping what a queue closed at once still has. */
 int drop_rest(struct mpq *q);

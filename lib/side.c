@@ -58,7 +58,7 @@ find_place(struct mpq *q, uint64_t list, uint64_t seq, uint32_t *before)
 	if (seq > p.seq)
 		return MPQ_OK;
 	for (uint64_t steps = 0; head != 0; head = record_next(q, head)) {
-		if (extent_read(q, head, 1u << KIND_RETURNED, &p) != MPQ_OK || steps++ > UINT32_MAX)
+		if (extent_read(q, head, 1u << KIND_RETURNED, &p) != MPQ_OK || steps++ > record_limit(q))
 			return MPQ_DAMAGED;
 		if (seq < p.seq) {
 			*before = head;

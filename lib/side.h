@@ -39,6 +39,6 @@ int side_drop_some(struct mpq *q, uint32_t side, struct wakes *wakes, bool *more
 /* The first extent: of those returned, else of the fresh ones; 0 if there is none. */
 uint32_t side_first(const struct mpq *q, uint32_t side, uint64_t **list);
 
-#define STEP_EXTENTS 4u              /* extents that one transaction moves: bounds its journal (about 30 words each) */
+#define STEP_EXTENTS 3u              /* extents that one transaction moves: bounds its journal (at most 32 words each) */
 
 #endif

@@ -110,7 +110,7 @@ mpq_task_done(struct mpq *q, const struct mpq_owner *owner, uint64_t count, int 
 	if (did != NULL)
 		*did = done.did;
 	if (err == MPQ_OK && done.did != 0)
-		trim(q);
+		trim(q, false);
 	return err;
 }
 
@@ -208,7 +208,7 @@ mpq_close(struct mpq *q, enum mpq_closing how)
 	if ((err = op_run(q, &closing.op)) == MPQ_OK)
 		err = drop_rest(q);
 	if (err == MPQ_OK)
-		trim(q);
+		trim(q, true);
 	return err;
 }
 

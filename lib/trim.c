@@ -12,6 +12,7 @@
 struct trim {
 	struct op op;
 	uint32_t first, last, count, record;
+	bool idle;
 };
 
 static int
@@ -23,7 +24,7 @@ strip_try(struct mpq *q, struct op *op)
 	int err;
 
 	t->count = 0;
-	if (!chunk_surplus(q))
+	if (!chunk_surplus(q, t->idle))
 		return MPQ_OK;
 	if ((err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
@@ -52,13 +53,17 @@ absent_try(struct mpq *q, struct op *op)
 }
 
 void
-trim(struct mpq *q)
+trim(struct mpq *q, bool idle)
 {
-	struct trim t = { .op = { .try = strip_try, .deadline = MPQ_FOREVER } };
+	struct trim t = { .op = { .deadline = MPQ_FOREVER }, .idle = idle };
 
-	if (op_run(q, &t.op) != MPQ_OK || t.count == 0)
-		return;
-	chunk_punch(q, t.first, t.count);    /* if it fails the memory stays: no harm, it is allocated again for use */
-	t.op.try = absent_try;
-	op_run(q, &t.op);
+	for (;;) {
+		t.op.try = strip_try;
+		if (op_run(q, &t.op) != MPQ_OK || t.count == 0)
+			return;
+		chunk_punch(q, t.first, t.count);    /* if it fails the memory stays: it is merely not free */
+		t.op.try = absent_try;
+		if (op_run(q, &t.op) != MPQ_OK)
+			return;
+	}
 }

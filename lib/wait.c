@@ -60,17 +60,23 @@ wait_slice(mpq_time deadline)
 }
 
 void
-wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
+wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
 {
-	uint64_t waiting = get(&q->head->side[side].waiting[kind]);
-	uint32_t *word = event(q, side, kind);
+	const unsigned kinds[] = { kind, WAIT_WATCH };
 
-	if (waiting != 0 && n != 0) {
-		wakes->n[side][kind] += (uint32_t)(n < waiting ? n : waiting < INT_MAX ? waiting : INT_MAX);
+	if (!wakes->any)
+		memset(wakes, 0, sizeof *wakes);
+	wakes->any = true;
+	for (int i = 0; i < 2; i++, n = INT_MAX) {
+		uint64_t waiting = get(&q->head->side[side].waiting[kinds[i]]);
+		uint32_t *word = event(q, side, kinds[i]);
+
+		if (waiting == 0 || n == 0)
+			continue;
+		waiting = waiting < INT_MAX ? waiting : INT_MAX;
+		wakes->n[side][kinds[i]] += (uint32_t)(n < waiting ? n : waiting);
 		__atomic_store_n(word, *word + 1, __ATOMIC_RELEASE);
 	}
-	if (kind != WAIT_WATCH && get(&q->head->side[side].waiting[WAIT_WATCH]) != 0)
-		wake_note(q, wakes, side, WAIT_WATCH, INT_MAX);
 }
 
 void
@@ -84,6 +90,8 @@ wake_note_all(struct mpq *q, struct wakes *wakes)
 void
 wake_send(struct mpq *q, const struct wakes *wakes)
 {
+	if (!wakes->any)
+		return;
 	for (uint32_t side = 0; side < 2; side++)
 		for (unsigned kind = 1; kind < WAIT_KINDS; kind++)
 			if (wakes->n[side][kind] != 0)

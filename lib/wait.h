@@ -39,10 +39,20 @@ event(const struct mpq *q, uint32_t side, unsigned kind)
 /* Sleepers that an operation has to wake: noted under the lock, carried out after it. */
 struct wakes {
 	uint32_t n[2][WAIT_KINDS];
+	bool any;                    /* else n is not looked at */
 };
 
+void wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n);
+
 /* Under the lock: `n` (at most those that wait) of a kind shall look again; watchers always do, all of them. */
-void wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n);
+static inline void
+wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
+{
+	const uint64_t *waiting = q->head->side[side].waiting;
+
+	if (__builtin_expect((get(&waiting[kind]) | get(&waiting[WAIT_WATCH])) != 0, 0))
+		wake_count(q, wakes, side, kind, n);
+}
 /* Under the lock: everybody on both sides. */
 void wake_note_all(struct mpq *q, struct wakes *wakes);
 /* After the lock. */

@@ -20,9 +20,9 @@
 struct write {
 	struct op op;
 	struct mpq_writer *w;
-	uint32_t chunk;              /* the one added */
+	uint32_t chunk, from;        /* the one added, and where its free part begins */
 	uint64_t msgs, bytes;        /* wanted; then linked */
-	bool counted;                /* bounds allow only so many: measured */
+	uint32_t record;             /* the reservation's, if it is new */
 };
 
 void
@@ -39,6 +39,26 @@ reservation_read(struct mpq *q, const struct mpq_writer *w, struct piece *p)
 	return MPQ_OK;
 }
 
+/* The first chunk of a reservation: the side's tail, if there is some room in it, so that many short runs do not take a
+ * chunk each; the tail's reference becomes ours, and reset gives it back. Else a free one. */
+static int
+first_chunk(struct mpq *q, struct side *s, uint32_t *chunk, uint32_t *from)
+{
+	uint64_t tail = get(&s->tail);
+	uint32_t fill = HIGH(tail);
+
+	*from = 0;
+	if (LOW(tail) == 0 || !is_chunk(q, LOW(tail)) || chunk_capacity(q, LOW(tail)) != CHUNK)
+		return chunk_take(q, chunk);
+	if (chunk_extra(q, LOW(tail)) == 0)
+		fill = 0;                    /* nobody else refers to it */
+	if (fill > CHUNK - PAGE)
+		return chunk_take(q, chunk);
+	set(q, &s->tail, 0);
+	*chunk = LOW(tail), *from = fill;
+	return MPQ_OK;
+}
+
 static int
 space_try(struct mpq *q, struct op *op)
 {
@@ -50,18 +70,21 @@ space_try(struct mpq *q, struct op *op)
 
 	if (get(&side_at(q, op->side)->flags) & SIDE_CLOSED)
 		return MPQ_CLOSED;
-	if ((err = owner_slot(q, &slot)) != MPQ_OK || (err = chunk_take(q, &write->chunk)) != MPQ_OK)
+	if ((err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
 	if (w->reservation == 0) {
+		if ((err = first_chunk(q, side_at(q, op->side), &write->chunk, &write->from)) != MPQ_OK)
+			return err;
 		p.first = p.last = write->chunk, p.slot = slot, p.bytes = CHUNK;
 		if ((err = extent_new(q, &p, &record)) != MPQ_OK)
 			return err;
 		list_append(q, &slot_at(q, slot)->list, record);
-		w->reservation = record;
+		write->record = record;
 		return MPQ_OK;
 	}
-	if ((err = reservation_read(q, w, &p)) != MPQ_OK)
+	if ((err = reservation_read(q, w, &p)) != MPQ_OK || (err = chunk_take(q, &write->chunk)) != MPQ_OK)
 		return err;
+	write->from = 0;
 	chunk_join(q, p.last, write->chunk);
 	set(q, &extent_at(q, w->reservation)->end, PAIR(write->chunk, slot));
 	set(q, &extent_at(q, w->reservation)->bytes, p.bytes + CHUNK);
@@ -81,9 +104,11 @@ mpq_writer_space(struct mpq_writer *w, void **space, size_t *size)
 
 		if ((err = op_run(w->q, &write.op)) != MPQ_OK)
 			return err;
-		w->last = write.chunk, w->fill = 0;
 		if (before == 0)
-			w->first = write.chunk, w->from = 0;
+			w->reservation = write.record;
+		w->last = write.chunk, w->fill = write.from;
+		if (before == 0)
+			w->first = write.chunk, w->from = write.from;
 	}
 	*space = (unsigned char *)at(w->q, chunk_offset(w->last)) + w->fill;
 	*size = CHUNK - w->fill;

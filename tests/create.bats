@@ -331,14 +331,19 @@ load helpers
 @test "a killed create leaves a whole queue or nothing" {
 	local i
 	try 0 mpq-create -m 5 q0
-	# From before main() to after the end, so that some kills fall into the creation.
-	perl -e 'for my $i (1 .. 80) {
-	             my $pid = fork // die;
-	             if (!$pid) { exec("mpq-create", "-m", "5", "q$i") or die }
-	             select(undef, undef, undef, $i / 20000);
-	             kill "KILL", $pid;
-	             waitpid $pid, 0;
-	         }'
+	# From the start to after the end of one that is not killed, so that some kills fall into the creation.
+	perl -MTime::HiRes=sleep,time -e '
+		my $start = time;
+		system("mpq-create", "q1") == 0 or die;
+		my $whole = time - $start;
+		for my $i (2 .. 50) {
+		    my $pid = fork // die;
+		    if (!$pid) { exec("mpq-create", "-m", "5", "q$i") or die }
+		    sleep($whole * $i / 45);
+		    kill "KILL", $pid;
+		    waitpid $pid, 0;
+		}'
+	try 0 mpq-rm q1
 	[ -z "$(find "$MPQ_DIR" -type f ! -name 'mpq.q*')" ]
 	for i in "$MPQ_DIR"/mpq.*; do
 		i=${i##*/mpq.}

@@ -13,8 +13,11 @@ seeded() {
 }
 
 # A shell that waits for its turn: "at ROUND" returns when that round begins, 10 ms after the one before.
-at='at() { local t; while t=${EPOCHREALTIME/[.,]/}; ((t < start + $1 * 10000)); do :; done; }
-	start=$1 me=$2; '
+at='start=$1 me=$2
+	mkfifo "clock$me"
+	exec 9<>"clock$me"
+	at() { while ((${EPOCHREALTIME/[.,]/} < start + $1 * 10000)); do read -r -t 0.001 -u 9 _; done; }
+	'
 
 # fellows NUMBER SCRIPT: runs it that often at once, with "at" and $me, and waits for all of them; each must be 0.
 fellows() {

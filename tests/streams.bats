@@ -510,11 +510,11 @@ whole_lines() {
 
 # --- many at once
 
-@test "4 producers and 4 getters, 200,000 lines through -m 1000: each once, in the order of its producer" {
+@test "4 producers and 4 getters, 1,000,000 lines through -m 1000: each once, in the order of its producer" {
 	local i getters=() producers=()
 	try 0 mpq-create -m 1000 q
 	for i in 1 2 3 4; do
-		seq -f "$i %.0f" 50000 >"in.$i"
+		seq -f "$i %.0f" 250000 >"in.$i"
 	done
 	for i in 1 2 3 4; do
 		bg mpq-get -a q >"out.$i"
@@ -535,7 +535,7 @@ whole_lines() {
 	done
 	cat out.* | sort | cmp - <(cat in.* | sort)
 	awk '$2 <= last[FILENAME, $1] { exit 1 } { last[FILENAME, $1] = $2 }' out.1 out.2 out.3 out.4
-	stat_is puts 200000 q
+	stat_is puts 1000000 q
 	stat_is size 0 q
 }
 
