@@ -323,13 +323,18 @@ cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done)
 		warnx("%s: %llu %s", name, (unsigned long long)n, done);
 }
 
+char cli_cut_short[MPQ_NAME_MAX + 128] = "mpq: damaged: the queue's file has been cut short\n";
+
 struct mpq *
 cli_open(const struct cli *cli, const char *name, unsigned flags, int *status)
 {
 	struct mpq_why why = { 0 };
 	struct mpq *q;
-	int err = mpq_open(&cli->place, name, flags, &q, &why);
+	int err;
 
+	snprintf(cli_cut_short, sizeof cli_cut_short, "%s: %.*s: damaged: its file has been cut short\n", cli->command,
+	    MPQ_NAME_MAX + 2, name);
+	err = mpq_open(&cli->place, name, flags, &q, &why);
 	*status = err == MPQ_BADNAME ? cli_misuse(cli, "%s: %s", name, mpq_strerror(err)) :
 	    cli_fail(cli, name, err, &why);
 	return q;

@@ -83,6 +83,8 @@ void cli_count(const struct cli *cli, const char *name, uint64_t n, const char *
 
 /* Open a queue or end; on failure *status says how, and it has been reported. */
 struct mpq *cli_open(const struct cli *cli, const char *name, unsigned flags, int *status);
+/* What to say when the file of a queue has been cut short under the mapping: main.c's handler cannot format. */
+extern char cli_cut_short[];
 /* The deadline of something that begins now. */
 mpq_time cli_deadline(const struct cli *cli);
 /* The owner that -o PID or -O names: 'o' with text, 'O' for the parent. ST_GO_ON or a status. */

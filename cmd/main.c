@@ -17,10 +17,8 @@ int COMMAND(int argc, char **argv, struct io *io);
 static void
 on_bus_error(int sig)
 {
-	static const char text[] = "mpq: damaged: the queue's file has been cut short\n";
-
 	(void)sig;
-	(void)!write(STDERR_FILENO, text, sizeof text - 1);
+	(void)!write(STDERR_FILENO, cli_cut_short, strlen(cli_cut_short));
 	_exit(ST_ERROR);
 }
 

@@ -18,6 +18,8 @@ extern const char *const show_keys[KEYS];
 struct show {
 	char value[KEYS][MPQ_NAME_MAX + 8];      /* "" where there is no such key */
 	int status;                              /* why it has fewer keys, else ST_OK */
+	int code;                                /* ... as mpq has it, for cli_fail */
+	struct mpq_why why;
 	struct mpq_stat st;
 };
 

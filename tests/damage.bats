@@ -224,7 +224,7 @@ is_damaged() {
 			((status == 1))
 			ends "byte $offset higher by one" "stat q"
 			((status == 1))
-			cmp "$MPQ_DIR/mpq.q" <(cat model) | grep -q "byte $((offset + 1))," # and is not written to
+			cmp "$MPQ_DIR/mpq.q" <(cat model) | grep -qE "(byte|char) $((offset + 1))," # and is not written to
 		fi
 	done
 	no_failures

@@ -51,7 +51,8 @@ try() {
 	printf '+ %s\n' "$*" >&2
 	status=0
 	output=$(timeout -k 1 20 "$@" 2>"$file") || status=$?
-	stderr=$(<"$file")
+	IFS= read -d '' -r stderr <"$file" || :
+	stderr=${stderr%$'\n'}
 	IFS=$'\n' read -d '' -r -a lines <<<"$output" || :
 	IFS=$'\n' read -d '' -r -a stderr_lines <<<"$stderr" || :
 	((status == expected)) || {
@@ -108,9 +109,9 @@ ended() {
 
 # wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after 10 seconds.
 wait_until() {
-	local deadline=$(($(now) + 10000))
+	local deadline=$((${EPOCHREALTIME/[.,]/} + 10000000))
 	until "$@" 2>/dev/null; do
-		if (($(now) > deadline)); then
+		if ((${EPOCHREALTIME/[.,]/} > deadline)); then
 			printf 'waited in vain for: %s\n' "$*" >&2
 			"$@" # to show what it says
 			return 1
@@ -134,18 +135,13 @@ stat_is() {
 	}
 }
 
-# now: milliseconds.
-now() {
-	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
-}
-
 # lasts MIN MAX STATUS COMMAND [ARG ...]: as try; COMMAND must take from MIN to MAX milliseconds.
 lasts() {
 	local min=$1 max=$2 start took
 	shift 2
-	start=$(now)
+	start=${EPOCHREALTIME/[.,]/}
 	try "$@"
-	took=$(($(now) - start))
+	took=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))
 	printf 'took %s ms, may take %s to %s\n' "$took" "$min" "$max" >&2
 	((took >= min && took <= max))
 }

@@ -4,6 +4,11 @@
 
 load helpers
 
+# now: milliseconds.
+now() {
+	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
+}
+
 # counts QUEUE SIZE HELD UNFINISHED
 counts() {
 	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"

@@ -4,6 +4,11 @@
 
 load helpers
 
+# now: milliseconds.
+now() {
+	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
+}
+
 # sleeps PID NAME: it runs the program NAME and waits for something.
 sleeps() {
 	local stat

@@ -103,8 +103,8 @@ inner_waiter() {
 	need_space
 	mpq-create q
 	mpq-put q a b c
-	local round
-	for round in 1 2 3; do
+
+	for _ in 1 2 3; do
 		try 0 "${new_space[@]}" bash -c 'mpq-get -o $$ q >/dev/null && mpq-get -o $$ q && mpq-stat -k held q && echo $$'
 		[[ $output == $'b\n2\n1' ]]
 	done
