@@ -7,6 +7,8 @@
 # make lint       cppcheck, shellcheck, mandoc, and clang's warnings
 # make demo       a batch over 10,000 files with workers that get killed
 
+MAKEFLAGS += -r            # no built-in rules: they would link a program from main-x.d.o to remake main-x.d
+
 PREFIX = /usr/local
 BINDIR = $(PREFIX)/bin
 MANDIR = $(PREFIX)/share/man
