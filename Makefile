@@ -15,11 +15,12 @@ MANDIR = $(PREFIX)/share/man
 COMPDIR = $(PREFIX)/share/bash-completion/completions
 BUILD = build
 
-COMMANDS = create put get task-done join close rm ls stat
-LIB = alive check chunk error extent grow journal lock look op open owner peek place queue reap segment side tasks \
+COMMANDS = attach close create get join ls move pipe put rm stat task-done wait work
+LIB = alive attempt check chunk error extent grow journal lock look op open owner peek place queue reap segment side tasks \
 	trim wait writer
 # What commands share; a static library, so that each takes what it needs.
-CMD = cli create input output progress show signals
+CMD = attach cli create input output progress show signals \
+	work_args work_find work_job work_log work_loop work_message work_signals work_spool work_watchdog
 
 CC = gcc
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -33,11 +34,12 @@ LDLIBS = -lbsd -lmd
 BINS = $(COMMANDS:%=$(BUILD)/bin/mpq-%)
 LIBOBJS = $(LIB:%=$(BUILD)/lib/%.o)
 CMDOBJS = $(CMD:%=$(BUILD)/cmd/%.o)
-PAGES = $(COMMANDS:%=man/mpq-%.1) man/mpq.7
+PAGES = $(COMMANDS:%=man/mpq-%.1) man/mpq.7 man/mpq-recipes.7
 
 all: $(BINS) $(BUILD)/lib/libmpq.a
 
-$(BUILD)/lib/libmpq.a: $(LIBOBJS)
+# (and the Makefile: a changed list of objects is a changed library)
+$(BUILD)/lib/libmpq.a: $(LIBOBJS) Makefile
 	@rm -f $@
 	$(AR) rcs $@ $(LIBOBJS)
 
@@ -54,7 +56,7 @@ $(BUILD)/cmd/main-%.o: cmd/main.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -DCOMMAND=mpq_$(subst -,_,$*)_main -MMD -MP -c -o $@ $<
 
-$(BUILD)/cmd/libcmd.a: $(CMDOBJS)
+$(BUILD)/cmd/libcmd.a: $(CMDOBJS) Makefile
 	@rm -f $@
 	$(AR) rcs $@ $(CMDOBJS)
 

@@ -88,6 +88,8 @@ show_bar(struct progress *p, const char *line, int n, double share)
 mpq_time
 progress_show(struct progress *p, struct mpq *q, bool now_or_never)
 {
+	/* In the background a bar would write over whoever has the terminal. */
+	bool hidden = p->terminal && tcgetpgrp(STDERR_FILENO) != getpgrp();
 	mpq_time now = mpq_now(), every = p->terminal ? BAR_EVERY : LINE_EVERY;
 	char line[400];
 	double share;
@@ -96,6 +98,10 @@ progress_show(struct progress *p, struct mpq *q, bool now_or_never)
 	if (!now_or_never && now - (p->last != 0 ? p->last : p->began) < every)
 		return (p->last != 0 ? p->last : p->began) + every - now;
 	p->last = now;
+	if (hidden) {
+		p->shown = false;
+		return every;
+	}
 	n = format_line(p, q, line, sizeof line - 1, &share);
 	if (n < 0)
 		return every;

@@ -42,8 +42,8 @@ is_slot(const struct mpq *q, uint32_t r)
 	return is_record(q, r) && WHAT_KIND(get(&slot_at(q, r)->what)) == KIND_SLOT;
 }
 
-static bool
-is_ours(const struct mpq *q, uint32_t r)
+bool
+owner_is_self(const struct mpq *q, uint32_t r)
 {
 	return r != 0 && is_slot(q, r) && LOW(get(&slot_at(q, r)->who)) == (uint32_t)q->self.pid &&
 	    get(&slot_at(q, r)->start) == q->self.start;
@@ -76,10 +76,10 @@ owner_slot(struct mpq *q, uint32_t *slot)
 
 	if (!owner_known(q))
 		return NEED_SELF;
-	if (!is_ours(q, q->slot)) {
+	if (!owner_is_self(q, q->slot)) {
 		if ((err = slot_new(q, &q->self, SLOT_PROCESS, 0, slot)) != MPQ_OK)
 			return err;
-		q->slot = *slot;             /* if the transaction is undone, is_ours() tells */
+		q->slot = *slot;             /* if the transaction is undone, owner_is_self() tells */
 	}
 	*slot = q->slot;
 	return MPQ_OK;
@@ -170,7 +170,7 @@ owner_in_hand(struct mpq *q, uint32_t side)
 	uint64_t n = 0, steps = 0;
 	struct piece p;
 
-	if (!is_ours(q, q->slot))
+	if (!owner_is_self(q, q->slot))
 		return 0;
 	for (uint32_t r = LOW(get(&slot_at(q, q->slot)->list)); r != 0 && steps++ < record_limit(q); r = record_next(q, r)) {
 		if (extent_read(q, r, ~0u, &p) != MPQ_OK)
@@ -199,7 +199,7 @@ owner_wait_over(struct mpq *q, uint32_t side, unsigned kind)
 {
 	uint64_t *waiting = &side_at(q, side)->waiting[kind];
 
-	if (!is_ours(q, q->slot) || HIGH(get(&slot_at(q, q->slot)->who)) == 0)
+	if (!owner_is_self(q, q->slot) || HIGH(get(&slot_at(q, q->slot)->who)) == 0)
 		return MPQ_OK;
 	set(q, &slot_at(q, q->slot)->who, (uint32_t)q->self.pid);
 	if (get(waiting) != 0)

@@ -17,6 +17,9 @@ owner_known(const struct mpq *q)
 	return q->self.pid != 0;
 }
 
+/* Is it the slot of this handle's process? q->slot may be the number of one that has been given back. */
+bool owner_is_self(const struct mpq *q, uint32_t slot);
+
 /* [lock] The slot of this handle's process, made if there is none. NEED_SELF, NEED_RECORD. */
 int owner_slot(struct mpq *q, uint32_t *slot);
 /* [lock] The slot in which `owner` holds messages of a side. With `make` 0: *slot is 0 if there is none. */

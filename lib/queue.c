@@ -269,7 +269,7 @@ take_share(struct mpq *q, const struct side *s, const struct mpq_want *want)
 
 	if ((want->flags & MPQ_SHARE) == 0 || others == 0)
 		return want->msgs;
-	if (q->slot != 0 && (HIGH(get(&slot_at(q, q->slot)->who)) & 0xff) == WAIT_GET)
+	if (owner_is_self(q, q->slot) && (HIGH(get(&slot_at(q, q->slot)->who)) & 0xff) == WAIT_GET)
 		others--;                    /* that is us */
 	share = get(&s->size) / (others + 1);
 	return share < 1 ? 1 : share < want->msgs ? share : want->msgs;

@@ -194,7 +194,7 @@ owner_look_first(struct mpq *q)
 {
 	uint64_t slots = get(&q->head->nslots);
 
-	if (slots == 0 || (slots == 1 && q->slot != 0))
+	if (slots == 0 || (slots == 1 && owner_is_self(q, q->slot)))
 		return;
 	if (q->looked == 0 && slots <= FEW_SLOTS)
 		mpq_sweep(q);
@@ -207,7 +207,7 @@ owner_look(struct mpq *q)
 {
 	uint64_t slots = get(&q->head->nslots), now;
 
-	if (slots == 0 || (slots == 1 && q->slot != 0))
+	if (slots == 0 || (slots == 1 && owner_is_self(q, q->slot)))
 		return;
 	now = (uint64_t)mpq_now();
 	/* Unsigned: a time from another time name space or the future counts as long ago. */

@@ -283,9 +283,9 @@ broken_pipe() {
 @test "-t is the time for one message: it starts again at each" {
 	try 0 mpq-create q
 	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in {1..8}; do sleep 0.1; mpq-put q $i; done'
-	lasts 650 10000 0 mpq-get -t 0.6 -c 8 q
-	[ "$output" = "$(seq 8)" ]
+	bg bash -c 'for i in {1..12}; do sleep 0.1; mpq-put q $i; done'
+	lasts 1050 10000 0 mpq-get -t 1 -c 12 q
+	[ "$output" = "$(seq 12)" ]
 }
 
 @test "removed in the middle of -c: 0 if at least one was written" {
@@ -363,9 +363,9 @@ broken_pipe() {
 	try 0 mpq-create q
 	lasts 200 3000 3 mpq-get -a -t 0.2 q
 	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in {1..7}; do sleep 0.1; mpq-put q $i; done'
-	lasts 1000 10000 0 mpq-get -a -t 0.5 q
-	[ "$output" = "$(seq 7)" ]
+	bg bash -c 'for i in {1..12}; do sleep 0.1; mpq-put q $i; done'
+	lasts 1500 10000 0 mpq-get -a -t 1 q
+	[ "$output" = "$(seq 12)" ]
 }
 
 # --- -P

@@ -25,6 +25,7 @@ teardown() {
 		for pid in "${background[@]}"; do
 			if [[ $'\n'$running$'\n' == *$'\n'"$pid"$'\n'* ]]; then
 				kill -KILL "$pid"
+				wait "$pid" 2>/dev/null || : # lest bash report it
 			fi
 		done
 	fi
@@ -133,6 +134,11 @@ stat_is() {
 		printf '%s of %s is %s, not %s\n' "$1" "$3" "$value" "$2" >&2
 		return 1
 	}
+}
+
+# now: the time, in milliseconds.
+now() {
+	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
 }
 
 # lasts MIN MAX STATUS COMMAND [ARG ...]: as try; COMMAND must take from MIN to MAX milliseconds.

@@ -315,10 +315,10 @@ leaves() {
 @test "-t is the time for one message: it starts again at each" {
 	try 0 mpq-create -m 1 q
 	try 0 mpq-put q 0
-	bg bash -c 'for i in {0..7}; do sleep 0.1; mpq-get -n q; done' >got
-	lasts 650 10000 0 mpq-put -t 0.6 q {1..8}
+	bg bash -c 'for i in {0..12}; do sleep 0.1; mpq-get -n q; done' >got
+	lasts 1050 10000 0 mpq-put -t 1 q {1..12}
 	reap "$bg_pid"
-	[ "$(cat got)" = "$(seq 0 7)" ]
+	[ "$(cat got)" = "$(seq 0 12)" ]
 }
 
 @test "-t does not limit the wait for input" {

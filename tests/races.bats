@@ -171,7 +171,7 @@ once() {
 		[[ $status == 0 ]]
 	done
 	sort statuses? | uniq -c
-	grep -h . errors? | sort | uniq -c | sort -rn | head
+	grep -h . errors? | sort | uniq -c | sort -rn | head -n 20
 	if grep -Evx 'get [036]|put [06]|join [068]|stat [06]|task-done [069]' statuses?; then
 		return 1
 	fi
