@@ -45,6 +45,9 @@ struct mpq {
 	uint64_t dev, ino;           /* which file it is */
 	mpq_time looked;             /* when this handle last looked for dead owners */
 	bool sweeping;               /* it is looking now */
+	bool had_share;              /* it has taken in bulk since it last found nothing */
+	uint64_t given_up;           /* so many other waiters did not come when they were let */
+	mpq_time turn_over;          /* until when they are let, 0: not yet */
 	char path[];                 /* of the file, to look at it again */
 };
 
@@ -112,6 +115,7 @@ enum {
 	NEED_SMALL,                  /* any free chunk that a small message fits */
 	NEED_RECORD,                 /* a free record */
 	NEED_SELF,                   /* who this process is */
+	NEED_TURN,                   /* others have been woken for what is there: let them come */
 	NEED_DROP                    /* a queue closed at once still has messages to drop */
 };
 

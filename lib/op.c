@@ -108,7 +108,8 @@ op_leave(struct mpq *q, int result, const struct wakes *wakes)
 static int
 provide(struct mpq *q, int need, uint64_t bytes)
 {
-	return need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) : chunk_provide(q, need, bytes);
+	return need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) :
+	    need == NEED_TURN ? let_others(q) : chunk_provide(q, need, bytes);
 }
 
 static bool

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "extent.h"
 #include "journal.h"
@@ -261,17 +262,56 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 	return MPQ_EMPTY;
 }
 
-/* A bulk getter leaves the others who wait their share. */
+/* A bulk getter leaves the others who wait their share: so much of what is there, and then the time to come for it. Who
+ * was woken needs a moment to run, in which we could take share after share; so the second one waits until they have
+ * come, or have shown that they do not (stopped, say): a fast getter is not held up by a slow one more than once. */
+#define TURN ((mpq_time)20000000)    /* ns for a woken process to run, on a busy machine */
+#define TURN_NAP ((mpq_time)200000)
+
+static bool
+is_our_turn(struct mpq *q, uint64_t others, uint64_t size)
+{
+	mpq_time now;
+
+	if (!q->had_share || others == q->given_up || size <= others) /* with fewer messages not all have been woken */
+		return true;
+	now = mpq_now();
+	if (q->turn_over == 0)
+		q->turn_over = now + TURN;
+	if (now < q->turn_over)
+		return false;
+	q->given_up = others;
+	return true;
+}
+
+int
+let_others(struct mpq *q)
+{
+	struct timespec nap = { 0, TURN_NAP };
+
+	(void)q;
+	nanosleep(&nap, NULL);
+	return MPQ_OK;
+}
+
+/* How many messages at most; 0: it is not our turn. */
 static uint64_t
 take_share(struct mpq *q, const struct side *s, const struct mpq_want *want)
 {
-	uint64_t others = get(&s->waiting[WAIT_GET]), share;
+	uint64_t others = get(&s->waiting[WAIT_GET]), size = get(&s->size), share;
 
-	if ((want->flags & MPQ_SHARE) == 0 || others == 0)
+	if ((want->flags & MPQ_SHARE) == 0)
 		return want->msgs;
-	if (owner_is_self(q, q->slot) && (HIGH(get(&slot_at(q, q->slot)->who)) & 0xff) == WAIT_GET)
+	if (others != 0 && owner_is_self(q, q->slot) && (HIGH(get(&slot_at(q, q->slot)->who)) & 0xff) == WAIT_GET)
 		others--;                    /* that is us */
-	share = get(&s->size) / (others + 1);
+	if (others == 0) {
+		q->given_up = 0;
+		return want->msgs;
+	}
+	if (!is_our_turn(q, others, size))
+		return 0;
+	q->had_share = true, q->turn_over = 0;
+	share = size / (others + 1);
 	return share < 1 ? 1 : share < want->msgs ? share : want->msgs;
 }
 
@@ -287,19 +327,23 @@ take_try(struct mpq *q, struct op *op)
 {
 	struct take *take = (struct take *)op;
 	struct side *s = side_at(q, op->side);
-	uint64_t *list, msgs, bytes, payload;
+	uint64_t *list, msgs, bytes, payload, share;
 	uint32_t r = side_first(q, op->side, &list), slot, front;
 	struct piece p, f;
 	int err;
 
-	if (r == 0)
+	if (r == 0) {
+		q->had_share = false;
 		return take_nothing(q, s, op->side, take->want->owner);
+	}
 	if (get(&s->flags) & SIDE_DROP)
 		return NEED_DROP;
+	if ((share = take_share(q, s, take->want)) == 0)
+		return NEED_TURN;
 	if ((err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
-	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || extent_measure(q, &p, take_share(q, s, take->want),
-	    take->want->bytes, &msgs, &bytes) != MPQ_OK)
+	if (extent_read(q, r, QUEUED, &p) != MPQ_OK ||
+	    extent_measure(q, &p, share, take->want->bytes, &msgs, &bytes) != MPQ_OK)
 		return MPQ_DAMAGED;
 	if (msgs < p.msgs) {
 		if ((err = extent_split(q, r, &p, msgs, bytes, &front, &f)) != MPQ_OK)

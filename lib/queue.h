@@ -19,4 +19,7 @@ void trim(struct mpq *q, bool idle);
 /* tasks.c: outside the lock, go on dropping what a queue closed at once still has. */
 int drop_rest(struct mpq *q);
 
+/* queue.c: outside the lock, a moment for those who have been woken to take their share. */
+int let_others(struct mpq *q);
+
 #endif

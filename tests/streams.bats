@@ -608,3 +608,32 @@ whole_lines() {
 	sort -n got.* | cmp - <(seq 200)
 	stat_is size 0 q
 }
+
+@test "fair shares: eight getters that wait, with slow readers behind them, share 10,000 messages within 2x" {
+	local i getters=() least=10000 most=0 n
+	try 0 mpq-create q
+	mkfifo gate
+	exec 7<>gate
+	for i in 1 2 3 4 5 6 7 8; do
+		# A reader that reads nothing until the gate opens.
+		# shellcheck disable=SC2016 # the inner shell expands
+		bg bash -c 'mpq-get -a q | { read -r _ <gate; cat >"out.$1"; }' _ "$i"
+		getters+=("$bg_pid")
+	done
+	wait_stat getters 8 q
+	seq 10000 | mpq-put q
+	try 0 mpq-close q
+	wait_stat size 0 q
+	printf '%s\n' 1 2 3 4 5 6 7 8 >&7
+	for i in "${getters[@]}"; do
+		reap "$i"
+	done
+	exec 7>&-
+	for i in 1 2 3 4 5 6 7 8; do
+		n=$(wc -l <"out.$i")
+		least=$((n < least ? n : least)) most=$((n > most ? n : most))
+	done
+	printf 'least %s, most %s\n' "$least" "$most"
+	((least > 0 && most <= 2 * least))
+	cat out.* | sort -n | cmp - <(seq 10000)
+}
