@@ -202,6 +202,7 @@ record_give(struct mpq *q, uint32_t record)
 	if (used == 0 || used > capacity)
 		return MPQ_DAMAGED;
 	q->gave = true;
+	set(q, &extent_at(q, record)->what, KIND_FREE);      /* so that nobody takes it for what it was */
 	set(q, &extent_at(q, record)->free, HIGH(state));
 	set(q, &pool_at(q, pool)->state, POOL_STATE(used - 1, POOL_FRESH(state), record));
 	if (used == capacity)

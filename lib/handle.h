@@ -35,6 +35,9 @@ struct mpq {
 	unsigned flags;
 
 	uint32_t slot;               /* our process's slot, 0: none now */
+	uint32_t slot_was;           /* before the running transaction: undo restores it */
+	uint32_t asleep;             /* what the slot says we wait for: kind, side << 8 */
+	uint32_t asleep_was;
 	struct mpq_owner self;       /* pid 0: not looked up yet */
 	uint32_t time_ns;            /* inode of our time name space: start times are comparable within one */
 

@@ -40,6 +40,8 @@ journal_undo(struct mpq *q)
 		head->njournal = n;  /* undone entries need not be kept: the words before them are as they were */
 		JOURNAL_BARRIER();
 	}
+	q->slot = q->slot_was;
+	q->asleep = q->asleep_was;
 	q->njournal = 0;
 	q->gave = false;
 	return MPQ_OK;

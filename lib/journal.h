@@ -47,6 +47,8 @@ commit(struct mpq *q)
 {
 	JOURNAL_BARRIER();
 	q->head->njournal = q->njournal = 0;
+	q->slot_was = q->slot;
+	q->asleep_was = q->asleep;
 	q->gave = false;
 	JOURNAL_BARRIER();
 }

@@ -54,7 +54,7 @@ list_register(struct mpq *q)
 	syscall(SYS_set_robust_list, &self.head, sizeof self.head);
 	self.registered = true;
 	if (!q->node->armed) {               /* a new handle, or we are the child of a fork: nothing is ours */
-		q->slot = 0;
+		q->slot = q->asleep = 0;
 		q->self.pid = 0;
 	}
 	q->node->armed = 1;

@@ -25,4 +25,11 @@ int lock_take(struct mpq *q, mpq_time deadline, bool *died);
 /* Let it go and wake one sleeper. */
 void lock_free(struct mpq *q);
 
+/* Has this process used the handle, and not merely inherited it by fork? */
+static inline bool
+lock_is_ours(const struct mpq *q)
+{
+	return q->node->armed != 0;
+}
+
 #endif

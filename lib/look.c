@@ -132,12 +132,12 @@ watch_try(struct mpq *q, struct op *op)
 
 	if ((get(&s->flags) & SIDE_DROP) && get(&s->size) != 0)
 		return NEED_DROP;
-	wop->snapshot = __atomic_load_n(event(q, op->side, WAIT_WATCH), __ATOMIC_ACQUIRE);
+	wop->snapshot = __atomic_load_n(event(q, WATCH_SIDE, WAIT_WATCH), __ATOMIC_ACQUIRE);
 	wop->ready = is_ready(s, wop->what);
 	wop->wrote = false;
 	if (wop->ready || !wop->write)
 		return MPQ_OK;
-	err = owner_wait(q, op->side, WAIT_WATCH);
+	err = owner_wait(q, WATCH_SIDE, WAIT_WATCH);
 	wop->wrote = err == MPQ_OK;
 	return err;
 }
@@ -145,15 +145,16 @@ watch_try(struct mpq *q, struct op *op)
 static int
 unwatch_try(struct mpq *q, struct op *op)
 {
-	return owner_wait_over(q, op->side, WAIT_WATCH);
+	(void)op;
+	return owner_wait_over(q);
 }
 
 /* Is it ready? Else, with `write`, it is written down, and its word will move when it may be. */
 static void
 look(struct mpq_watch *w, struct watcher *v, bool write)
 {
-	struct watch_op wop = { .op = { .try = watch_try, .side = v->side, .deadline = MPQ_FOREVER }, .what = w->what,
-		.write = write && !v->written };
+	struct watch_op wop = { .op = { .try = watch_try, .side = v->side, .deadline = MPQ_FOREVER,
+		.stays_asleep = true }, .what = w->what, .write = write && !v->written };
 	int err = v->side == NO_SIDE ? MPQ_WRONGEND : op_run(w->q, &wop.op);
 
 	w->ready = err != MPQ_OK ? err : wop.ready;
@@ -340,7 +341,7 @@ mpq_wait(struct mpq_watch *watches, size_t n, mpq_time deadline)
 
 		w->ready = 0;
 		v[i].side = w->what == MPQ_READY_GET ? w->q->in : w->q->out;
-		v[i].word = event(w->q, v[i].side != NO_SIDE ? v[i].side : 0, WAIT_WATCH);
+		v[i].word = event(w->q, WATCH_SIDE, WAIT_WATCH);
 		mpq_sweep(w->q);
 	}
 	r = wait_ready(watches, v, n, deadline);

@@ -59,6 +59,8 @@ op_enter(struct mpq *q, mpq_time deadline)
 	for (;;) {
 		if ((r = lock_take(q, deadline, &died)) != MPQ_OK)
 			return r;
+		q->slot_was = q->slot;
+		q->asleep_was = q->asleep;
 		chunks = get(&q->head->chunks);
 		bytes = chunks <= FIRST_CHUNK ? HEAD_BYTES : chunks < MAX_CHUNKS ?
 		    chunk_offset((uint32_t)chunks - 1) + PAGE : UINT64_MAX;
@@ -127,11 +129,12 @@ look_first(struct mpq *q)
 }
 
 /* The operation is over: under the lock, with its transaction undone or still open, and written down as a sleeper or
- * not. A sleeper's entry goes in a transaction of its own if the operation failed. */
+ * not (perhaps by an operation before it, that could not get the lock any more). A sleeper's entry goes in a
+ * transaction of its own if the operation failed. */
 static int
-finish(struct mpq *q, struct op *op, int answer, bool asleep)
+finish(struct mpq *q, struct op *op, int answer)
 {
-	int r = asleep ? owner_wait_over(q, op->side, op->kind) : MPQ_OK;
+	int r = op->stays_asleep ? MPQ_OK : owner_wait_over(q);
 
 	if (answer == MPQ_OK || r != MPQ_OK)
 		return op_leave(q, r, &op->wakes);
@@ -141,17 +144,16 @@ finish(struct mpq *q, struct op *op, int answer, bool asleep)
 
 /* Under the lock, nothing changed: go to sleep until the event word moves or a slice is over. */
 static int
-sleep_on(struct mpq *q, struct op *op, bool *asleep)
+sleep_on(struct mpq *q, struct op *op)
 {
 	uint32_t *word = event(q, op->side, op->kind), snapshot = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-	int r = *asleep ? MPQ_OK : owner_wait(q, op->side, op->kind);
+	int r = q->asleep == (op->kind | op->side << 8) ? MPQ_OK : owner_wait(q, op->side, op->kind);
 
 	r = op_leave(q, r, NULL);
 	if (is_need(r))
 		return provide(q, r, 0);
 	if (r != MPQ_OK)
 		return r;
-	*asleep = true;
 	r = futex_wait(word, snapshot, wait_slice(op->deadline));
 	owner_look(q);
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;
@@ -160,7 +162,7 @@ sleep_on(struct mpq *q, struct op *op, bool *asleep)
 int
 op_run(struct mpq *q, struct op *op)
 {
-	bool asleep = false, looked = op->deadline != MPQ_NOW;
+	bool looked = op->deadline != MPQ_NOW;
 	int r, answer;
 
 	for (;;) {
@@ -168,7 +170,7 @@ op_run(struct mpq *q, struct op *op)
 		if ((r = op_enter(q, op->deadline)) != MPQ_OK)
 			return r;
 		if ((answer = op->try(q, op)) == MPQ_OK) {
-			r = finish(q, op, MPQ_OK, asleep);
+			r = finish(q, op, MPQ_OK);
 			owner_look(q);
 			return r;
 		}
@@ -178,7 +180,7 @@ op_run(struct mpq *q, struct op *op)
 			op_leave(q, answer, NULL);
 			if ((answer = provide(q, answer, op->bytes)) == MPQ_OK)
 				continue;
-			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, answer, asleep) : answer;
+			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, answer) : answer;
 		}
 		if (!looked && (answer == op->wait_code || answer == MPQ_CLOSED)) {
 			looked = true;
@@ -187,8 +189,8 @@ op_run(struct mpq *q, struct op *op)
 			continue;
 		}
 		if (answer != op->wait_code || op->kind == 0 || op->deadline == MPQ_NOW || mpq_now() >= op->deadline)
-			return finish(q, op, answer, asleep);
-		if ((r = sleep_on(q, op, &asleep)) != MPQ_OK)
-			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, r, asleep) : r;
+			return finish(q, op, answer);
+		if ((r = sleep_on(q, op)) != MPQ_OK)
+			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, r) : r;
 	}
 }

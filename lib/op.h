@@ -28,6 +28,7 @@ struct op {
 	int wait_code;
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
+	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;
 };
 

@@ -254,7 +254,7 @@ mpq_detach(struct mpq *q)
 
 	if (q == NULL)
 		return;
-	if (q->slot != 0)
+	if (q->slot != 0 && lock_is_ours(q)) /* else we are the child of a fork, and the slot is the parent's */
 		owner_leave(q);
 	for (unsigned i = 0; i < q->nviews; i++)
 		munmap(i == 0 ? q->view[0].at - PAGE : q->view[i].at, q->view[i].size + (i == 0 ? PAGE : 0));

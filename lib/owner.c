@@ -45,7 +45,7 @@ is_slot(const struct mpq *q, uint32_t r)
 bool
 owner_is_self(const struct mpq *q, uint32_t r)
 {
-	return r != 0 && is_slot(q, r) && LOW(get(&slot_at(q, r)->who)) == (uint32_t)q->self.pid &&
+	return r != 0 && r == q->slot && is_slot(q, r) && LOW(get(&slot_at(q, r)->who)) == (uint32_t)q->self.pid &&
 	    get(&slot_at(q, r)->start) == q->self.start;
 }
 
@@ -79,7 +79,7 @@ owner_slot(struct mpq *q, uint32_t *slot)
 	if (!owner_is_self(q, q->slot)) {
 		if ((err = slot_new(q, &q->self, SLOT_PROCESS, 0, slot)) != MPQ_OK)
 			return err;
-		q->slot = *slot;             /* if the transaction is undone, owner_is_self() tells */
+		q->slot = *slot;             /* journal_undo() takes it back */
 	}
 	*slot = q->slot;
 	return MPQ_OK;
@@ -150,7 +150,8 @@ owner_release(struct mpq *q, uint32_t slot)
 	if (list_remove(q, &q->head->slots, slot) != MPQ_OK || get(&q->head->nslots) == 0)
 		return MPQ_DAMAGED;
 	set(q, &q->head->nslots, get(&q->head->nslots) - 1);
-	set(q, &s->what, 0);
+	if (slot == q->slot)
+		q->slot = 0;
 	return record_give(q, slot);
 }
 
@@ -185,22 +186,24 @@ int
 owner_wait(struct mpq *q, uint32_t side, unsigned kind)
 {
 	uint32_t slot;
-	int err = owner_slot(q, &slot);
+	int err = owner_wait_over(q);
 
-	if (err != MPQ_OK)
+	if (err != MPQ_OK || (err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
-	set(q, &slot_at(q, slot)->who, PAIR(q->self.pid, kind | side << 8));
+	q->asleep = kind | side << 8;
+	set(q, &slot_at(q, slot)->who, PAIR(q->self.pid, q->asleep));
 	add(q, &side_at(q, side)->waiting[kind], 1);
 	return MPQ_OK;
 }
 
 int
-owner_wait_over(struct mpq *q, uint32_t side, unsigned kind)
+owner_wait_over(struct mpq *q)
 {
-	uint64_t *waiting = &side_at(q, side)->waiting[kind];
+	uint64_t *waiting = &side_at(q, q->asleep >> 8)->waiting[q->asleep & 0xff];
 
-	if (!owner_is_self(q, q->slot) || HIGH(get(&slot_at(q, q->slot)->who)) == 0)
+	if (q->asleep == 0 || !owner_is_self(q, q->slot))
 		return MPQ_OK;
+	q->asleep = 0;
 	set(q, &slot_at(q, q->slot)->who, (uint32_t)q->self.pid);
 	if (get(waiting) != 0)
 		set(q, waiting, get(waiting) - 1);

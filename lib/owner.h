@@ -17,7 +17,7 @@ owner_known(const struct mpq *q)
 	return q->self.pid != 0;
 }
 
-/* Is it the slot of this handle's process? q->slot may be the number of one that has been given back. */
+/* Is it the slot of this handle's process, and still one? */
 bool owner_is_self(const struct mpq *q, uint32_t slot);
 
 /* [lock] The slot of this handle's process, made if there is none. NEED_SELF, NEED_RECORD. */
@@ -32,9 +32,9 @@ int owner_release(struct mpq *q, uint32_t slot);
 uint64_t owner_holds(struct mpq *q, const struct mpq_owner *owner, uint32_t side);
 uint64_t owner_in_hand(struct mpq *q, uint32_t side);
 
-/* [lock] This process sleeps, or does not sleep any more. */
+/* [lock] This process sleeps; or does not sleep any more, if it did (q->asleep). */
 int owner_wait(struct mpq *q, uint32_t side, unsigned kind);
-int owner_wait_over(struct mpq *q, uint32_t side, unsigned kind);
+int owner_wait_over(struct mpq *q);
 
 /* Outside the lock: look for dead owners if nobody has for a quarter of a second. */
 void owner_look(struct mpq *q);

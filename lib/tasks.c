@@ -81,7 +81,7 @@ done_try(struct mpq *q, struct op *op)
 	if ((err = owner_holder(q, done->owner, op->side, 0, &slot)) != MPQ_OK)
 		return err;
 	s = slot != 0 ? slot_at(q, slot) : NULL;
-	if (!done->begun && done->count != MPQ_ALL && (s == NULL || get(&s->held_msgs) < done->count))
+	if (!done->begun && done->count != MPQ_ALL && (s != NULL ? get(&s->held_msgs) : 0) < done->count)
 		return MPQ_OVERDONE;
 	for (unsigned n = 0; n < STEP_EXTENTS && s != NULL && done->did < done->count && get(&s->held) != 0; n++)
 		if ((err = done_first(q, done, s)) != MPQ_OK) {

@@ -67,7 +67,7 @@ wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uin
 	if (!wakes->any)
 		memset(wakes, 0, sizeof *wakes);
 	wakes->any = true;
-	for (int i = 0; i < 2; i++, n = INT_MAX) {
+	for (int i = 0; i < 2; i++, n = INT_MAX, side = WATCH_SIDE) {
 		uint64_t waiting = get(&q->head->side[side].waiting[kinds[i]]);
 		uint32_t *word = event(q, side, kinds[i]);
 

@@ -36,6 +36,9 @@ event(const struct mpq *q, uint32_t side, unsigned kind)
 	return &q->head->events[side].word[kind];
 }
 
+/* Watchers are written down here whichever side they watch: one handle may watch both. */
+#define WATCH_SIDE 0
+
 /* Sleepers that an operation has to wake: noted under the lock, carried out after it. */
 struct wakes {
 	uint32_t n[2][WAIT_KINDS];
@@ -48,9 +51,9 @@ void wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind
 static inline void
 wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
 {
-	const uint64_t *waiting = q->head->side[side].waiting;
+	uint64_t waiting = get(&q->head->side[side].waiting[kind]);
 
-	if (__builtin_expect((get(&waiting[kind]) | get(&waiting[WAIT_WATCH])) != 0, 0))
+	if (__builtin_expect((waiting | get(&q->head->side[WATCH_SIDE].waiting[WAIT_WATCH])) != 0, 0))
 		wake_count(q, wakes, side, kind, n);
 }
 /* Under the lock: everybody on both sides. */
