@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Attach: standard input and output, or a command's, joined to the end of a pipe.
-# shellcheck disable=SC2154,SC2217,SC2016 # helpers and bats set variables; bg is a helper; inner shells expand
+# shellcheck disable=SC2030,SC2031,SC2154,SC2217,SC2016 # helpers and bats set variables; bg is a helper; inner shells expand
 
 load helpers
 
@@ -372,7 +372,8 @@ killed() {
 	bg mpq-attach p@1 <in
 	local attach=$bg_pid pids
 	wait_stat getters 1 p@1
-	pids=("$attach" $(<"/proc/$attach/task/$attach/children"))
+	read -ra pids <"/proc/$attach/task/$attach/children" || ((${#pids[@]} == 2)) # no newline there
+	pids+=("$attach")
 	used() {
 		local pid ns sum=0
 		for pid in "${pids[@]}"; do

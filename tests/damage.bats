@@ -51,16 +51,17 @@ no_failures() {
 	[[ ! -s failures ]]
 }
 
-# probe: makes the trials that standard input names, one a line: what it is, and tab-separated OFFSET:BYTE ... . For each,
-# a new file gets the model's bytes but for these; then commands must end as in ends. The last of them takes turns.
+# probe COUNT: makes the trials that standard input names, one a line: what it is, and tab-separated OFFSET:BYTE ... . For
+# each, a new file gets the model's bytes but for these; then COUNT commands, which take turns, must end as in ends.
 probe() {
 	# shellcheck disable=SC2016 # perl expands
 	perl -e '
 		use strict;
-		my ($queue, $holder) = @ARGV;
-		my @turns = ("task-done -o $holder q", "join -n q", "get -P -n q", "ls -l q", "close q", "task-done q",
-			"get -an -D q", "task-done -R -a -o $holder q", "close -i q", "stat -J q", "create -e q",
-			"get -n -o $holder q", "rm -f q");
+		my ($count, $queue, $holder) = @ARGV;
+		my @turns = ("get -n q", "put -n q x", "stat q", "task-done -o $holder q", "get -n q", "put -n q x", "join -n q",
+			"get -an -D q", "ls -l q", "close q", "get -P -n q", "put -n q x y z", "task-done q",
+			"task-done -R -a -o $holder q", "get -n -c 9 q", "close -i q", "stat -J q", "get -n -o $holder q",
+			"create -e q", "get -n q", "rm -f q");
 		my ($turn, $trials) = (0, 0);
 
 		sub content { open(my $f, "<:raw", shift) or die; local $/; my $all = <$f>; return $all // "" }
@@ -95,7 +96,8 @@ probe() {
 			open(my $f, ">:raw", $queue) or die;
 			print $f $bytes;
 			close $f or die;
-			for my $command ("get -n q", "put -n q x", "stat q", $turns[$turn++ % @turns]) {
+			for (1 .. $count) {
+				my $command = $turns[$turn++ % @turns];
 				my $status = run($command);
 				my $said = content("err");
 				next if $status =~ /^\d+$/ && $status <= 11 && ($status != 1 || $said =~ /^mpq-\S+: .*q: ./m);
@@ -104,7 +106,7 @@ probe() {
 			$trials++;
 		}
 		print "$trials trials\n";
-		exit !$trials' "$MPQ_DIR/mpq.q" "$holder"
+		exit !$trials' "$1" "$MPQ_DIR/mpq.q" "$holder"
 }
 
 # is_refused WHAT: every command ends with 1 and says that this is damaged or no queue; nothing of it is got.
@@ -218,7 +220,7 @@ is_damaged() {
 			printf '%s at %s\t%s:%s\n' "$value" "$offset" "$offset" "$value"
 		done
 	done >trials
-	probe <trials
+	probe 4 <trials
 	no_failures
 }
 
@@ -229,7 +231,7 @@ is_damaged() {
 	for ((offset = 0; offset < size; offset += 64)); do
 		printf 'byte %s flipped\t%s:%s\n' "$offset" "$offset" $((bytes[offset] ^ 255))
 	done >trials
-	probe <trials
+	probe 2 <trials
 	no_failures
 }
 
@@ -244,7 +246,7 @@ is_damaged() {
 			$((RANDOM % 4096)) $((RANDOM % 256)) \
 			$(((RANDOM * 32768 + RANDOM) % size)) $((RANDOM % 256))
 	done >trials
-	probe <trials
+	probe 4 <trials
 	no_failures
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Pipes: two directions under one name; ends stand wherever a queue does; an end that belongs to a process.
-# shellcheck disable=SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
+# shellcheck disable=SC2030,SC2031,SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
 
 load helpers
 

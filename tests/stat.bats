@@ -7,6 +7,12 @@ load helpers
 keys='name kind state size bytes held unfinished maxsize maxbytes puts gets dones getters putters memory mode owner created'
 
 need_json() {
+	command -v jq >/dev/null || command -v python3 >/dev/null || skip "neither jq nor python3 is here to read JSON"
+}
+
+# json PATH: a value of the JSON on standard input, as in "0.size" or "size", the keys of an object; "" is the type of
+# all, "PATH/" the type of a value.
+json() {
 	if command -v jq >/dev/null; then
 		jq -er --arg path "$1" '
 			($path | split("/")[0] // "" | split(".") | map(select(. != "") | tonumber? // .)) as $keys

@@ -8,7 +8,7 @@ LINT_C = $(wildcard lib/*.[ch] cmd/*.[ch] tests/*/*.[ch])
 LINT_SH = tests/run tests/demo tests/helpers.bash completions/mpq.bash .ci/run $(SUITES) \
 	$(wildcard tests/*.sh tests/*/*.sh)
 
--include tests/unit/unit.mk tests/crash/crash.mk tests/bench/bench.mk tests/fuzz/fuzz.mk
+-include tests/unit/unit.mk tests/crash/crash.mk tests/torture/torture.mk tests/bench/bench.mk tests/fuzz/fuzz.mk
 
 check: all $(UNITS)
 	tests/run $(foreach u,$(UNITS),"$(u)") $(EXTRA_CHECKS) $(SUITES)

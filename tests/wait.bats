@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Wait: until one of several queues is ready.
-# shellcheck disable=SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
+# shellcheck disable=SC2030,SC2031,SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
 
 load helpers
 
@@ -173,6 +173,7 @@ ready_is() {
 @test "a put between the look and the sleep is not lost" {
 	[[ $(uname -m) == x86_64 ]] || skip "reads the registers of x86-64"
 	local queues i
+	local -i late=0
 	mpq-create q
 	for i in {1..140}; do
 		mpq-create "q$i"
@@ -188,7 +189,7 @@ my $pid = fork // die;
 if (!$pid) {
 	open(STDOUT, ">&", $out);
 	syscall(101, 0, 0, 0, 0) == 0 or exit 99;   # ptrace: trace me
-	exec("mpq-wait", @waits);
+	exec("mpq-wait", "-t", "20", @waits);
 }
 close($out);
 waitpid($pid, 0);
@@ -212,8 +213,8 @@ EOP
 		local said
 		said=$(timeout -k 1 20 perl inject.pl "$@") || { (($? != 99)) || skip "ptrace is not allowed here"; return 1; }
 		printf '%s\n' "$said" >&2
-		[[ $said == "$1 "* ]] && ((${said#* } < 100))
-		[[ $(mpq-get -n "$1") == x ]]
+		[[ $said == "$1 "* && $(mpq-get -n "$1") == x ]] || return
+		late+=$((${said#* } >= 100 ? 1 : 0))
 	}
 	for i in {1..10}; do
 		inject q q
@@ -223,6 +224,7 @@ EOP
 	for i in 1 127 128 129 140; do
 		inject "q$i" "${queues[@]}"
 	done
+	((late <= 3)) # of 25: a lost wake-up is late each time, a busy machine now and then
 }
 
 @test "a put at any moment of a wait's life is noticed at once" {
@@ -243,7 +245,7 @@ for my $round (1 .. $rounds) {
 	my $pid = fork // die;
 	if (!$pid) {
 		open(STDOUT, ">&", $out);
-		exec("mpq-wait", @queues);
+		exec("mpq-wait", "-t", "20", @queues);
 	}
 	close($out);
 	my $stop = time + $life * $round / $rounds;
@@ -280,7 +282,7 @@ pipe(my $in, my $out);
 my $pid = fork // die;
 if (!$pid) {
 	open(STDOUT, ">&", $out);
-	exec("mpq-wait", map { "q$_" } 1 .. 1000);
+	exec("mpq-wait", "-t", "60", map { "q$_" } 1 .. 1000);
 }
 close($out);
 my $used = sub {

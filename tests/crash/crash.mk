@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: ISC
+#
+# Processes killed at every instruction; included by tests.mk. See README.md here. x86-64 only.
+#
+#   make crash         the short form, a minute
+#   make crash-long    every operation at every instruction, small ones by single steps
+
+CRASH = $(BUILD)/tests/crash
+CRASH_RUNS = "$(CRASH)/ops" "$(CRASH)/toy" "tests/crash/mutants.sh lib $(CRASH)/mutants"
+LINT_SH += tests/crash/mutants.sh
+
+ifeq ($(shell uname -m),x86_64)
+EXTRA_CHECKS += $(CRASH_RUNS)
+check: $(CRASH)/ops $(CRASH)/toy
+endif
+
+$(CRASH)/%.o: tests/crash/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
+
+# Static: no symbol is looked up in the middle of what is stepped.
+$(CRASH)/ops: $(CRASH)/ops.o $(CRASH)/scenes.o $(CRASH)/world.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
+	$(CC) $(ALL_CFLAGS) -static -o $@ $^ -lpthread
+
+$(CRASH)/toy: $(CRASH)/toy.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
+	$(CC) $(ALL_CFLAGS) -static -o $@ $^ -lpthread
+
+crash: $(CRASH)/ops $(CRASH)/toy
+	@s=0; for t in $(CRASH_RUNS); do echo "# $$t"; CC="$(CC)" $$t || s=1; done; exit $$s
+
+crash-long: $(CRASH)/ops $(CRASH)/toy
+	@s=0; for t in $(CRASH)/toy $(CRASH)/ops; do echo "# $$t"; $$t long || s=1; done; exit $$s
+
+-include $(wildcard $(BUILD)/tests/crash/*.d)
+
+.PHONY: crash crash-long

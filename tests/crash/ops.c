@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ops.c - operations of the library, killed: what is left is the queue before or the queue after, and all goes on.
+ *
+ * For each scene (scenes.c) one pass of single steps records the path and every distinct image of the segment; each
+ * image is judged with the lock word as the kernel would leave it, and for some recovery from it is stepped, and its
+ * images judged in turn. Then it is killed for real before each instruction (operations with long paths before some
+ * hundred of them, unless `long` is given).
+ *
+ * Usage: ops [long | scene's name]
+ */
+#include <linux/futex.h>
+
+#include "layout.h"
+#include "scenes.h"
+#include "step.h"
+
+#define WORKERS 2                    /* processors, and they are noisy */
+#define SLEEPY_WORKERS 8             /* trials with sleepers mostly wait */
+#define HASHED (2 * PAGE)            /* head and descriptors: all state of a small queue */
+#define IMAGES 1000
+#define LARGE ((size_t)1 << 20)      /* of larger images only every eighth is kept */
+#define TRIES 4                      /* of a trial that was late, on a noisy machine; a lost wake is late each time */
+#define FEW_KILLS 200u               /* in the short form: of long paths */
+#define FEW_IMAGES 40u               /* ... images judged */
+#define FEW_DEEP 6u                  /* ... and recovered from by steps */
+#define STEPPED_MAX 1500             /* longer paths come to their points by breakpoints even in the long form */
+
+static const struct scene *scene;
+static struct image first_image;
+static struct mpq *victim;           /* the handle of the process that dies */
+static bool longer;
+
+static struct tally {                /* shared by the workers */
+	uint64_t kills, before, after, missed, faults, late;
+	uint64_t slowest;            /* to get the lock, ns */
+	char fault[2 * TEXT];
+} *tally;
+
+static struct images {
+	struct image image[IMAGES];
+	uint64_t hash[IMAGES];
+	size_t n, seen;              /* kept, and all */
+	const unsigned char *view;   /* of the file, in the tracer */
+	size_t mapped;
+} images, deeper;
+
+static int tries_left;               /* of the trial that runs */
+static bool again;                   /* it was late: try it again */
+
+__attribute__((format(printf, 1, 2))) static void
+fault(const char *format, ...)
+{
+	char text[sizeof tally->fault];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	if (__atomic_fetch_add(&tally->faults, 1, __ATOMIC_RELAXED) == 0)
+		memcpy(tally->fault, text, sizeof text);
+}
+
+/* It was not done in time: a fault if it never is. */
+static void
+late(size_t n, size_t of, const char *what, mpq_time time)
+{
+	if (tries_left > 0) {
+		again = true;
+		__atomic_fetch_add(&tally->late, 1, __ATOMIC_RELAXED);
+	} else
+		fault("kill %zu of %zu: %s took %lld ms", n, of, what, (long long)(time / MS));
+}
+
+/* ---- the process that dies ------------------------------------------------------------------------------- */
+
+static struct mpq *
+open_end(const char *end)
+{
+	char name[20];
+	struct mpq *q;
+	int err;
+
+	snprintf(name, sizeof name, QUEUE "%s", end);
+	if ((err = mpq_open(&place, name, 0, &q, NULL)) != MPQ_OK) {
+		fprintf(stderr, "open: %s\n", mpq_strerror(err));
+		abort();
+	}
+	return q;
+}
+
+static const char *
+judges_end(void)
+{
+	return scene->end != NULL ? scene->end : "";
+}
+
+static void
+ready(void *arg)
+{
+	(void)arg;
+	if ((scene->flags & (BARE | NO_QUEUE)) == 0)
+		victim = open_end(judges_end());
+	if (scene->ready != NULL)
+		scene->ready(victim);
+}
+
+static void
+act(void *arg)
+{
+	(void)arg;
+	if (scene->act(victim) != MPQ_OK)
+		abort();
+}
+
+static void
+recovery_ready(void *arg)
+{
+	(void)arg;
+	victim = open_end(judges_end());
+}
+
+static void
+recovery_act(void *arg)
+{
+	(void)arg;
+	if (mpq_sweep(victim) != MPQ_OK || mpq_check(victim) != MPQ_OK)
+		abort();
+}
+
+static const struct play play = { .ready = ready, .act = act };
+static const struct play recovery = { .ready = recovery_ready, .act = recovery_act };
+
+/* ---- the scene ------------------------------------------------------------------------------------------- */
+
+static void
+build_main(void)
+{
+	struct mpq_bounds bounds = { .mode = 0600, .maxsize = scene->maxsize,
+		.kind = scene->end != NULL ? MPQ_PIPE : MPQ_QUEUE };
+	struct mpq *q;
+
+	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK)
+		abort();
+	q = open_end(scene->end != NULL ? "@1" : "");
+	if (scene->build != NULL)
+		scene->build(q);
+	if (scene->flags & DIES)
+		raise(SIGKILL);
+	mpq_detach(q);
+	_exit(0);
+}
+
+static bool
+build(void)
+{
+	struct image none = { NULL, 0 };
+	int status = 0;
+	pid_t pid;
+
+	image_restore(&none);
+	if ((scene->flags & NO_QUEUE) == 0) {
+		if ((pid = child()) == 0)
+			build_main();
+		status = reap_child(pid);
+	}
+	image_load(&first_image);
+	return status == ((scene->flags & DIES) ? 256 + SIGKILL : 0);
+}
+
+/* The judge's words are one of the two. */
+static void
+expect(const char *what, size_t n, size_t of)
+{
+	struct verdict v;
+
+	judge(judges_end(), &v);
+	if ((uint64_t)v.lock > tally->slowest)
+		tally->slowest = (uint64_t)v.lock;
+	if (says(&v, scene->before))
+		__atomic_fetch_add(&tally->before, 1, __ATOMIC_RELAXED);
+	else if (says(&v, scene->after))
+		__atomic_fetch_add(&tally->after, 1, __ATOMIC_RELAXED);
+	else if (v.lock > SECOND)
+		late(n, of, "the lock", v.lock);
+	else
+		fault("%s %zu of %zu: \"%s\"", what, n, of, v.text);
+}
+
+/* ---- images ---------------------------------------------------------------------------------------------- */
+
+static uint64_t
+hash(const unsigned char *p, size_t n)
+{
+	uint64_t h = n, word;
+
+	for (size_t i = 0; i + 8 <= n; i += 8) {
+		memcpy(&word, p + i, 8);
+		h = (h ^ word) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 29;
+	}
+	return h;
+}
+
+/* The file's bytes for the tracer: its own mapping, of whatever file bears the name now. */
+static void
+view_open(struct images *im)
+{
+	char path[200];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/mpq." QUEUE, place.dir);
+	im->view = NULL;
+	im->n = im->seen = 0;
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return;
+	im->mapped = (size_t)16 << 20;
+	im->view = mmap(NULL, im->mapped, PROT_READ, MAP_SHARED, fd, 0);
+	if (im->view == MAP_FAILED)
+		abort();
+	close(fd);
+}
+
+static void
+view_close(struct images *im)
+{
+	if (im->view != NULL)
+		munmap((void *)(uintptr_t)im->view, im->mapped);
+}
+
+/* After a step: a new image? Its lock becomes what the kernel makes of it when the process dies. */
+static void
+look(void *arg, pid_t pid)
+{
+	struct images *im = arg;
+	struct image *image;
+	struct head *head;
+	uint64_t h;
+
+	if (im->view == NULL)
+		return;
+	h = hash(im->view, HASHED);
+	for (size_t i = im->seen; i > 0; i--)
+		if (im->hash[i - 1] == h)
+			return;
+	if (im->seen == IMAGES) {
+		fault("more than %d images", IMAGES);
+		return;
+	}
+	im->hash[im->seen++] = h;
+	if (first_image.size > LARGE && im->seen % 8 != 1)
+		return;
+	image = &im->image[im->n];
+	image_load(image);
+	if (image->size == 0)
+		return;                      /* removed: the end is judged anyway */
+	im->n++;
+	head = (struct head *)image->bytes;
+	if ((head->lock & FUTEX_TID_MASK) == (uint32_t)pid)
+		head->lock = (head->lock & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+}
+
+static void
+images_free(struct images *im)
+{
+	for (size_t i = 0; i < im->n; i++)
+		free(im->image[i].bytes);
+	im->n = 0;
+}
+
+/* So that of n about `few` are taken in the short form; all in the long. */
+static size_t
+stride(size_t n, size_t few)
+{
+	return longer || n <= few ? 1 : (n + few - 1) / few;
+}
+
+static void
+judge_images(const char *what, const struct images *im)
+{
+	for (size_t i = 0; i < im->n && tally->faults == 0; i += stride(im->n, FEW_IMAGES)) {
+		image_restore(&im->image[i]);
+		expect(what, i, im->n);
+	}
+}
+
+/* Recovery from each image is stepped; what it may leave is judged. */
+static size_t
+recover_images(size_t *instructions)
+{
+	static struct pass pass;
+	struct trial trial = { .play = &recovery };
+	size_t all = 0;
+
+	for (size_t i = 0; i < images.n && tally->faults == 0; i += stride(images.n, FEW_DEEP)) {
+		image_restore(&images.image[i]);
+		view_open(&deeper);
+		if (step_pass(&trial, &pass, look, &deeper) != STEP_ACTED)
+			fault("recovery from image %zu ended by signal %d", i, step_signal());
+		view_close(&deeper);
+		*instructions += pass.n;
+		all += deeper.n;
+		judge_images("image of a recovery", &deeper);
+		images_free(&deeper);
+	}
+	return all;
+}
+
+/* ---- kills ----------------------------------------------------------------------------------------------- */
+
+struct sleeper {                     /* shared */
+	volatile int done, result;
+	volatile mpq_time when;
+};
+static struct sleeper *sleeper;
+
+static _Noreturn void
+sleeper_main(void)
+{
+	struct mpq *q = open_end("");
+	char text[40];
+	size_t len;
+	int r;
+
+	if (scene->asleep == GETTER)
+		r = mpq_get(q, text, sizeof text, &len, in_ms(20000));
+	else if (scene->asleep == PUTTER)
+		r = mpq_put(q, "s", 1, in_ms(20000));
+	else
+		r = mpq_join(q, 0, in_ms(20000));
+	sleeper->when = mpq_now();
+	sleeper->result = r;
+	sleeper->done = 1;
+	mpq_detach(q);
+	_exit(0);
+}
+
+/* What it waits for, done by somebody else, if the one who was killed did not get there. */
+static void
+help_sleeper(struct mpq *q)
+{
+	struct mpq_run run;
+	struct mpq_want want = { .msgs = 1 };
+	char text[8];
+	size_t len;
+	int r;
+
+	if (scene->asleep == GETTER)
+		r = mpq_put(q, "y", 1, MPQ_NOW);
+	else if (scene->asleep == PUTTER)
+		r = mpq_get(q, text, sizeof text, &len, MPQ_NOW);
+	else if ((r = mpq_take(q, &want, 0, MPQ_NOW, &run)) == MPQ_OK)
+		r = mpq_settle(q, &run, 1, run.bytes, MPQ_DONE, NULL);
+	if (r != MPQ_OK)
+		fault("the helper: %s", mpq_strerror(r));
+}
+
+static bool
+committed(const struct mpq_stat *st)
+{
+	/* puts: of "used" one has gone before */
+	return scene->asleep == GETTER ? st->puts == 2 : scene->asleep == PUTTER ? st->gets == 1 : st->dones != 0;
+}
+
+/* The second process must go on within a second: of the kill, or of another's doing what it waits for. */
+static void
+see_sleeper(pid_t pid, size_t n, size_t of)
+{
+	struct mpq *q = open_end("");
+	mpq_time since = mpq_now();
+	struct mpq_stat st;
+
+	if (mpq_sweep(q) != MPQ_OK || mpq_stat(q, &st) != MPQ_OK)
+		fault("kill %zu of %zu: no stat", n, of);
+	else if (committed(&st))
+		tally->after++;
+	else {
+		tally->before++;
+		help_sleeper(q);
+	}
+	UNTIL(sleeper->done);
+	if (!sleeper->done || sleeper->when - since > SECOND)
+		late(n, of, "the sleeper", mpq_now() - since);
+	else if (sleeper->result != MPQ_OK)
+		fault("kill %zu of %zu: the sleeper says %s", n, of, mpq_strerror(sleeper->result));
+	kill_child(pid);
+	if (mpq_check(q) != MPQ_OK)
+		fault("kill %zu of %zu: damaged", n, of);
+	mpq_detach(q);
+}
+
+static pid_t
+send_to_sleep(void)
+{
+	struct mpq *q;
+	struct mpq_stat st;
+	pid_t pid;
+
+	sleeper->done = 0;
+	if ((pid = child()) == 0)
+		sleeper_main();
+	q = open_end("");
+	UNTIL(process_state(pid) == 'S' && mpq_stat(q, &st) == MPQ_OK &&
+	    (scene->asleep == GETTER ? st.getters == 1 : scene->asleep == PUTTER ? st.putters == 1 :
+	    ((const struct head *)(const void *)images.view)->side[0].waiting[WAIT_JOIN] == 1));
+	mpq_detach(q);
+	return pid;
+}
+
+static void
+one_kill(const struct pass *pass, size_t i)
+{
+	struct trial trial = { .play = &play, .point = i < pass->n ? &pass->point[i] : NULL,
+		.stepwise = longer && pass->n <= STEPPED_MAX };
+	pid_t pid = 0;
+	enum end end;
+
+	image_restore(&first_image);
+	if (scene->asleep != NOBODY) {
+		view_open(&images);
+		pid = send_to_sleep();
+	}
+	end = step_trial(&trial);
+	if (end == STEP_LATE)
+		late(i, pass->n, "the way to it", 0);
+	else if (end != STEP_KILLED && end != STEP_ACTED)
+		fault("kill %zu of %zu: end %d, signal %d", i, pass->n, (int)end, step_signal());
+	__atomic_fetch_add(&tally->kills, 1, __ATOMIC_RELAXED);
+	if (end == STEP_ACTED && i < pass->n)
+		__atomic_fetch_add(&tally->missed, 1, __ATOMIC_RELAXED);
+	if (scene->asleep != NOBODY) {
+		view_close(&images);
+		see_sleeper(pid, i, pass->n);
+	} else
+		expect("kill", i, pass->n);
+}
+
+static void
+try_kill(const struct pass *pass, size_t i)
+{
+	tries_left = TRIES;
+	do {
+		again = false;
+		tries_left--;
+		one_kill(pass, i);
+	} while (again);
+}
+
+/* Kill at every instruction, or every `step`-th, several workers at once. */
+static void
+kill_everywhere(const struct pass *pass, size_t step)
+{
+	int workers = scene->asleep != NOBODY ? SLEEPY_WORKERS : WORKERS;
+	pid_t pid[SLEEPY_WORKERS];
+
+	for (int w = 0; w < workers; w++) {
+		if ((pid[w] = child()) != 0)
+			continue;
+		world_enter(w);
+		step_prepare();
+		sleeper = shared(sizeof *sleeper);
+		for (size_t i = (size_t)w * step; i < pass->n && tally->faults == 0; i += (size_t)workers * step)
+			try_kill(pass, i);
+		if (w == 0)
+			try_kill(pass, pass->n);
+		_exit(0);
+	}
+	for (int w = 0; w < workers; w++)
+		if (reap_child(pid[w]) != 0)
+			fault("a worker died");
+	for (int w = 0; w < workers; w++)
+		world_leave(w);
+	world_enter(0);
+}
+
+/* ---- the play -------------------------------------------------------------------------------------------- */
+
+/* Without any kill: the scene is what it says. */
+static bool
+rehearse(void)
+{
+	struct verdict v;
+	pid_t pid;
+	int status;
+
+	if (!build())
+		return OK(false, "%s: cannot be built", scene->name);
+	judge(judges_end(), &v);
+	if (!says(&v, scene->before)) {
+		OK(false, "%s: is not what it should be at first", scene->name);
+		diag("\"%s\", not \"%s\"", v.text, scene->before);
+		return false;
+	}
+	image_restore(&first_image);
+	if ((pid = child()) == 0) {
+		ready(NULL);
+		act(NULL);
+		_exit(0);
+	}
+	status = reap_child(pid);
+	judge(judges_end(), &v);
+	if (status != 0 || !says(&v, scene->after)) {
+		OK(false, "%s: does not do what it should", scene->name);
+		diag("status %d, \"%s\", not \"%s\"", status, v.text, scene->after);
+		return false;
+	}
+	return true;
+}
+
+static void
+perform(void)
+{
+	static struct pass pass;
+	struct trial trial = { .play = &play };
+	size_t instructions = 0, deep = 0, found;
+	bool real = longer || (scene->flags & REAL);
+	mpq_time began = mpq_now();
+
+	memset(tally, 0, sizeof *tally);
+	if (!rehearse())
+		return;
+	image_restore(&first_image);
+	view_open(&images);
+	if (step_pass(&trial, &pass, look, &images) != STEP_ACTED)
+		fault("ended by signal %d", step_signal());
+	view_close(&images);
+	judge_images("image", &images);
+	if ((scene->flags & DEEP) || (longer && scene->asleep == NOBODY))
+		deep = recover_images(&instructions);
+	found = images.seen;
+	images_free(&images);
+	if (tally->faults == 0)
+		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
+	OK(tally->faults == 0 && tally->missed <= tally->kills / 20 && ((scene->flags & SAME) ||
+	    (tally->before > 0 && tally->after > 0)),
+	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
+	    (long long)tally->kills, (long long)tally->faults);
+	if (tally->faults != 0)
+		diag("%s", tally->fault);
+	diag("%llu before, %llu after; recovery: %zu instructions, %zu images; %llu points missed, %llu late; "
+	    "lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after, instructions, deep,
+	    (long long)tally->missed, (long long)tally->late, (long long)tally->slowest / 1000,
+	    (long long)((mpq_now() - began) / MS));
+	free(first_image.bytes);
+}
+
+int
+main(int argc, char **argv)
+{
+	pid_t pid;
+
+	step_init(argv);
+	longer = argc > 1 && strcmp(argv[1], "long") == 0;
+	room_make();
+	world_enter(0);
+	tally = shared(sizeof *tally);
+	if ((pid = fork()) == 0)
+		for (;;)
+			pause();
+	mpq_owner_of(pid, &keeper);
+	for (size_t i = 0; i < nscenes; i++) {
+		scene = &scenes[i];
+		if (argc < 2 || longer || strstr(scene->name, argv[1]) != NULL)
+			perform();
+	}
+	kill_child(pid);
+	world_leave(0);
+	return tap_end();
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * scenes.c - the table of operations that processes are killed in. See scenes.h.
+ *
+ * An act's result is what it is without a kill; anything but MPQ_OK is a fault of the scene.
+ */
+#include "handle.h"
+#include "scenes.h"
+
+static struct mpq_run run, run2;
+static struct mpq_writer writer;
+static unsigned char letters[70000];
+
+static void
+need(int err)
+{
+	if (err != MPQ_OK) {
+		fprintf(stderr, "a scene cannot be built: %s\n", mpq_strerror(err));
+		abort();
+	}
+}
+
+/* ---- building -------------------------------------------------------------------------------------------- */
+
+static void
+put_text(struct mpq *q, const char *text)
+{
+	need(mpq_put(q, text, strlen(text), MPQ_NOW));
+}
+
+static void
+put_a(struct mpq *q)
+{
+	put_text(q, "a");
+}
+
+static void
+put_abcd(struct mpq *q)
+{
+	put_text(q, "a");
+	put_text(q, "b");
+	put_text(q, "c");
+	put_text(q, "d");
+}
+
+static void
+get_many(struct mpq *q, int n)
+{
+	static unsigned char buffer[200000];
+	size_t len;
+
+	while (n-- > 0)
+		need(mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW));
+}
+
+/* Empty, with room for more. */
+static void
+used(struct mpq *q)
+{
+	put_a(q);
+	get_many(q, 1);
+	need(mpq_task_done(q, NULL, 1, 0, NULL));
+}
+
+/* Chunks of all sizes have been used; the tail, one of 64 KiB, has 1,000 bytes left. */
+static void
+nearly_full(struct mpq *q)
+{
+	int n = 0;
+
+	for (; n < 1 + 4; n++)
+		need(put_letters(q, 'p', 4000));
+	for (; n < 5 + 16; n++)
+		need(put_letters(q, 'a', 4000));
+	need(put_letters(q, 'b', 500));
+	get_many(q, n - 1);
+}
+
+/* The same, and there is a free chunk. */
+static void
+nearly_full_one_free(struct mpq *q)
+{
+	void *space;
+	size_t size;
+
+	nearly_full(q);
+	mpq_writer_init(&writer, q, MPQ_LINES);
+	need(mpq_writer_space(&writer, &space, &size));
+	mpq_writer_reset(&writer);
+}
+
+/* Every message an extent of its own. */
+static void
+put_apart(struct mpq *q, const char *each)
+{
+	uint64_t put, bytes;
+
+	for (; *each != '\0'; each++) {
+		mpq_writer_init(&writer, q, MPQ_BARE);
+		need(mpq_writer_append(&writer, each, 1));
+		need(mpq_writer_commit(&writer, 1, 1, 0, &put, &bytes));
+		mpq_writer_reset(&writer);
+	}
+}
+
+static void
+apart_abcdef(struct mpq *q)
+{
+	put_apart(q, "abcdef");
+}
+
+static void
+take(struct mpq *q, uint64_t n, struct mpq_run *to)
+{
+	struct mpq_want want = { .msgs = n, .bytes = UINT64_MAX };
+
+	need(mpq_take(q, &want, 0, MPQ_NOW, to));
+}
+
+static void
+hold_all(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 100, .bytes = UINT64_MAX };
+
+	while (mpq_take(q, &want, 0, MPQ_NOW, &run) == MPQ_OK)
+		need(mpq_settle(q, &run, run.msgs, run.bytes, MPQ_HOLD, &keeper));
+}
+
+static void
+held_abcd(struct mpq *q)
+{
+	put_abcd(q);
+	hold_all(q);
+}
+
+static void
+got_abcd(struct mpq *q)
+{
+	put_abcd(q);
+	get_many(q, 3);
+}
+
+/* Of a message so long that most of its memory is given back when it has gone and nothing else is there. */
+static void
+long_message(struct mpq *q)
+{
+	need(put_letters(q, 'z', 1300000));
+}
+
+static void
+punched(struct mpq *q)
+{
+	long_message(q);
+	take(q, 1, &run);
+	need(mpq_settle(q, &run, 1, run.bytes, MPQ_DONE, NULL));
+	need(HIGH(get(&q->head->absent)) != 0 ? MPQ_OK : MPQ_EMPTY);
+	put_a(q);
+	need(put_letters(q, 'y', 600000));   /* the free chunks that have kept their memory, and more */
+	need(HIGH(get(&q->head->absent)) != 0 ? MPQ_OK : MPQ_EMPTY);
+}
+
+/* One of everything in hand: a taken run, another with a mark of attempts, a reservation, a pin. */
+static void
+everything(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 1, .flags = MPQ_PEEK };
+	void *space;
+	size_t size;
+
+	take(q, 1, &run);
+	take(q, 2, &run2);
+	need(mpq_take(q, &want, 0, MPQ_NOW, &run));
+	mpq_writer_init(&writer, q, MPQ_LINES);
+	need(mpq_writer_space(&writer, &space, &size));
+}
+
+static void
+abcd_everything(struct mpq *q)
+{
+	put_abcd(q);
+	everything(q);
+}
+
+static void
+own_pipe(struct mpq *q)
+{
+	struct mpq_owner me;
+
+	put_text(q, "a");
+	need(mpq_owner_of(getpid(), &me));
+	need(mpq_own_end(q, &me));
+}
+
+/* ---- in the process that dies ---------------------------------------------------------------------------- */
+
+static void
+write_lines(struct mpq *q)
+{
+	mpq_writer_init(&writer, q, MPQ_LINES);
+	need(mpq_writer_append(&writer, "l1\nl2\nl3\npart", 13));
+}
+
+static void
+letters_x(struct mpq *q)
+{
+	(void)q;
+	memset(letters, 'x', sizeof letters);
+}
+
+/* The handle has found out who it is, and dead owners have been looked for just now: that is not what is tried. */
+static void
+know_self(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 1 };
+
+	if (mpq_take(q, &want, 0, in_ms(1), &run) == MPQ_OK)
+		need(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL));
+	need(mpq_sweep(q));
+}
+
+static void
+take_three(struct mpq *q)
+{
+	take(q, 3, &run);
+	need(mpq_sweep(q));
+}
+
+static void
+take_one(struct mpq *q)
+{
+	take(q, 1, &run);
+	need(mpq_sweep(q));
+}
+
+/* ---- acts ------------------------------------------------------------------------------------------------ */
+
+static int
+act_put(struct mpq *q)
+{
+	return mpq_put(q, "x", 1, MPQ_NOW);
+}
+
+static int
+act_put_4000(struct mpq *q)
+{
+	return mpq_put(q, letters, 4000, MPQ_NOW);
+}
+
+static int
+act_put_70000(struct mpq *q)
+{
+	return mpq_put(q, letters, 70000, MPQ_NOW);
+}
+
+static int
+act_commit(struct mpq *q)
+{
+	uint64_t put, bytes;
+
+	(void)q;
+	return mpq_writer_commit(&writer, 3, 9, 0, &put, &bytes);
+}
+
+static int
+act_get(struct mpq *q)
+{
+	unsigned char buffer[8];
+	size_t len;
+
+	return mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW);
+}
+
+static int
+act_get_4000(struct mpq *q)
+{
+	static unsigned char buffer[4096];
+	size_t len;
+
+	return mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW);
+}
+
+static int
+act_take(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 1, .flags = MPQ_COUNT_ATTEMPT };
+
+	return mpq_take(q, &want, 0, MPQ_NOW, &run);
+}
+
+static int
+act_settle_all(struct mpq *q)
+{
+	return mpq_settle(q, &run, run.msgs, run.bytes, MPQ_GOT, NULL);
+}
+
+static int
+act_settle_done(struct mpq *q)
+{
+	return mpq_settle(q, &run, run.msgs, run.bytes, MPQ_DONE, NULL);
+}
+
+static int
+act_settle_punch(struct mpq *q)
+{
+	int err = act_settle_done(q);
+
+	return err == MPQ_OK && HIGH(get(&q->head->absent)) == 0 ? MPQ_EMPTY : err;
+}
+
+static int
+act_settle_one(struct mpq *q)
+{
+	return mpq_settle(q, &run, 1, 2, MPQ_GOT, NULL);
+}
+
+static int
+act_settle_none(struct mpq *q)
+{
+	return mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL);
+}
+
+static int
+act_hold(struct mpq *q)
+{
+	return mpq_settle(q, &run, 2, 4, MPQ_HOLD, &keeper);
+}
+
+static int
+act_count(struct mpq *q)
+{
+	return mpq_task_done(q, NULL, 2, 0, NULL);
+}
+
+static int
+act_done(struct mpq *q)
+{
+	return mpq_task_done(q, &keeper, 3, 0, NULL);
+}
+
+static int
+act_requeue(struct mpq *q)
+{
+	return mpq_task_done(q, &keeper, 3, 1, NULL);
+}
+
+static int
+act_done_all(struct mpq *q)
+{
+	return mpq_task_done(q, &keeper, MPQ_ALL, 0, NULL);
+}
+
+static int
+act_close(struct mpq *q)
+{
+	return mpq_close(q, MPQ_CLOSE);
+}
+
+static int
+act_close_now(struct mpq *q)
+{
+	return mpq_close(q, MPQ_CLOSE_NOW);
+}
+
+static int
+act_join(struct mpq *q)
+{
+	return mpq_join(q, 0, MPQ_NOW);
+}
+
+static int
+act_peek(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 2, .bytes = UINT64_MAX, .flags = MPQ_PEEK };
+	int err = mpq_take(q, &want, 0, MPQ_NOW, &run);
+
+	return err == MPQ_OK ? mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL) : err;
+}
+
+static int
+act_detach(struct mpq *q)
+{
+	mpq_detach(q);
+	return MPQ_OK;
+}
+
+static int
+act_remove(struct mpq *q)
+{
+	(void)q;
+	return mpq_remove(&place, QUEUE, 0, NULL);
+}
+
+static int
+act_create(struct mpq *q)
+{
+	struct mpq_bounds bounds = { .mode = 0600 };
+
+	(void)q;
+	return mpq_create(&place, QUEUE, &bounds, NULL);
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------- */
+
+#define Q(unfinished, held, attempts, messages)                                                                  \
+	"unfinished " #unfinished " held " #held " attempts " #attempts " :" messages
+
+const struct scene scenes[] = {
+	{ .name = "put, the first, with growth", .act = act_put,
+	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x") },
+	{ .name = "put at the tail", .build = put_a, .act = act_put, .flags = REAL | DEEP,
+	    .before = Q(1, 0, 0, " a"), .after = Q(2, 0, 0, " a x") },
+	{ .name = "put into the next chunk", .build = nearly_full_one_free, .ready = letters_x, .act = act_put_4000,
+	    .before = Q(22, 0, 0, " a*4000 b*500"), .after = Q(23, 0, 0, " a*4000 b*500 x*4000") },
+	{ .name = "put into the next chunk, with growth", .build = nearly_full, .ready = letters_x,
+	    .act = act_put_4000,
+	    .before = Q(22, 0, 0, " a*4000 b*500"), .after = Q(23, 0, 0, " a*4000 b*500 x*4000") },
+	{ .name = "put, larger than a chunk", .build = put_a, .ready = letters_x, .act = act_put_70000,
+	    .before = Q(1, 0, 0, " a"), .after = Q(2, 0, 0, " a x*70000") },
+	{ .name = "commit of a stream", .build = put_a, .ready = write_lines, .act = act_commit, .flags = REAL,
+	    .before = Q(1, 0, 0, " a"), .after = Q(4, 0, 0, " a l1 l2 l3") },
+	{ .name = "get", .build = put_abcd, .act = act_get, .flags = REAL | DEEP,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d") },
+	{ .name = "get the last", .build = put_a, .act = act_get,
+	    .before = Q(1, 0, 0, " a"), .after = Q(1, 0, 0, "") },
+	{ .name = "get, long", .build = nearly_full, .act = act_get_4000,
+	    .before = Q(22, 0, 0, " a*4000 b*500"), .after = Q(22, 0, 0, " b*500") },
+	{ .name = "take", .build = put_abcd, .ready = know_self, .act = act_take, .flags = REAL,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 1, " a b c d") },
+	{ .name = "settle all", .build = put_abcd, .ready = take_three, .act = act_settle_all,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " d") },
+	{ .name = "settle one of three", .build = put_abcd, .ready = take_three,
+	    .act = act_settle_one, .flags = REAL | DEEP,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d") },
+	{ .name = "settle the last as done", .build = put_a, .ready = take_one, .act = act_settle_done,
+	    .before = Q(1, 0, 0, " a"), .after = Q(0, 0, 0, "") },
+	{ .name = "settle none", .build = put_abcd, .ready = take_three, .act = act_settle_none, .flags = SAME,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "settle, hold two of three", .build = put_abcd, .ready = take_three, .act = act_hold,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 2, 0, " c d") },
+	{ .name = "settle with memory given back", .build = long_message, .ready = take_one, .act = act_settle_punch,
+	    .before = Q(1, 0, 0, " z*1300000"), .after = Q(0, 0, 0, "") },
+	{ .name = "put into memory given back", .build = punched, .ready = letters_x, .act = act_put_70000,
+	    .before = Q(2, 0, 0, " a y*600000"), .after = Q(3, 0, 0, " a y*600000 x*70000") },
+	{ .name = "peek", .build = put_abcd, .act = act_peek, .flags = SAME,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "task-done, counted", .build = got_abcd, .act = act_count,
+	    .before = Q(4, 0, 0, " d"), .after = Q(2, 0, 0, " d") },
+	{ .name = "task-done of a holder", .build = held_abcd, .ready = know_self, .act = act_done, .flags = REAL,
+	    .before = Q(4, 4, 0, ""), .after = Q(1, 1, 0, "") },
+	{ .name = "task-done, requeued", .build = held_abcd, .ready = know_self, .act = act_requeue, .flags = DEEP,
+	    .before = Q(4, 4, 0, ""), .after = Q(4, 1, 0, " a b c") },
+	{ .name = "task-done of all", .build = held_abcd, .ready = know_self, .act = act_done_all,
+	    .before = Q(4, 4, 0, ""), .after = Q(0, 0, 0, "") },
+	{ .name = "close", .build = put_abcd, .act = act_close, .flags = REAL,
+	    .before = Q(4, 0, 0, " a b c d"), .after = "closed " Q(4, 0, 0, " a b c d") },
+	{ .name = "close now", .build = apart_abcdef, .act = act_close_now, .flags = DEEP,
+	    .before = Q(6, 0, 0, " a b c d e f"), .after = "closed " Q(0, 0, 0, "") },
+	{ .name = "join", .act = act_join, .flags = SAME,
+	    .before = Q(0, 0, 0, ""), .after = Q(0, 0, 0, "") },
+	{ .name = "remove", .build = put_a, .act = act_remove, .flags = BARE,
+	    .before = Q(1, 0, 0, " a"), .after = "gone" },
+	{ .name = "create", .act = act_create, .flags = BARE | NO_QUEUE,
+	    .before = "gone", .after = Q(0, 0, 0, "") },
+	{ .name = "detach with things in hand", .build = put_abcd, .ready = everything,
+	    .act = act_detach, .flags = SAME,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "sweep of a dead owner", .build = abcd_everything, .act = mpq_sweep, .flags = SAME | DIES | DEEP,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "sweep of a pipe's dead end", .build = own_pipe,
+	    .act = mpq_sweep, .flags = SAME | DIES, .end = "@2",
+	    .before = "closed " Q(0, 0, 0, " a"), .after = "closed " Q(0, 0, 0, " a") },
+	{ .name = "put for a getter asleep", .build = used, .act = act_put, .asleep = GETTER, .flags = REAL,
+	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x") },
+	{ .name = "get for a putter asleep", .build = put_abcd,
+	    .act = act_get, .flags = REAL, .asleep = PUTTER, .maxsize = 4,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d") },
+	{ .name = "settle for a joiner asleep", .build = put_a, .ready = take_one, .act = act_settle_done,
+	    .flags = REAL, .asleep = JOINER,
+	    .before = Q(1, 0, 0, " a"), .after = Q(0, 0, 0, "") },
+};
+const size_t nscenes = sizeof scenes / sizeof scenes[0];

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * world.h - a queue in a directory of its own, which can be put back to a saved image; and the judge, a process that
+ * looks at what a killed one has left and says it in words.
+ */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include "../unit/room.h"
+
+#define QUEUE "q"
+#define TEXT 600
+
+struct image {
+	unsigned char *bytes;
+	size_t size;                 /* 0: there is no queue */
+};
+
+/* This process works in a directory of its own below the room's, "w0", "w1", ...: `place`. */
+extern struct mpq_place place;
+void world_enter(int n);
+void world_leave(int n);
+/* A running process that may hold messages, alive as long as the program. */
+extern struct mpq_owner keeper;
+
+/* What is there now, and making it so again. */
+void image_load(struct image *image);
+void image_restore(const struct image *image);
+
+/* One letter, `len` times, or a short text as it is. */
+int put_letters(struct mpq *q, char letter, size_t len);
+
+/* The judge's words: "closed? unfinished held attempts : messages", or "gone". A complaint begins with '!'. What must
+ * hold of any queue is tried: the lock can be had within a second, dead owners are swept, all is checked, a message
+ * can be put and got. `end`: open this end of a pipe, "" for a queue. */
+struct verdict {
+	char text[TEXT];
+	mpq_time lock;               /* how long open and sweep took */
+};
+void judge(const char *end, struct verdict *verdict);
+
+/* Does it agree with what is expected? */
+static inline bool
+says(const struct verdict *v, const char *expected)
+{
+	return strcmp(v->text, expected) == 0;
+}
+
+#endif

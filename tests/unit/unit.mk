@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: ISC
+#
+# Tests of the library's rooms, each a program that prints TAP; included by tests.mk.
+#
+#   make unit     all of them, one after the other
+
+UNIT_NAMES = model lock journal queue owner segment wait
+UNIT_PROGRAMS = $(UNIT_NAMES:%=$(BUILD)/tests/unit-%)
+UNITS += $(UNIT_PROGRAMS)
+
+$(BUILD)/tests/unit-%.o: tests/unit/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
+
+$(UNIT_PROGRAMS): %: %.o $(BUILD)/lib/libmpq.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ -lpthread
+
+unit: $(UNIT_PROGRAMS)
+	@s=0; for t in $(UNIT_PROGRAMS); do echo "# $$t"; $$t || s=1; done; exit $$s
+
+.PHONY: unit

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * wait.c - sleeping and waking: over many handles, with deadlines and signals, and no wake-up lost.
+ */
+#include <sys/time.h>
+
+#include "room.h"
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+}
+
+static void
+over_many(size_t n)
+{
+	struct mpq **q = calloc(n, sizeof *q);
+	struct mpq_watch *w = calloc(n, sizeof *w);
+	char name[20];
+	size_t which = n - 1, ready = 0, whole = 0;
+	mpq_time since;
+	pid_t pid;
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(name, sizeof name, "many%zu", i);
+		q[i] = room_queue(name, 0, 0, MPQ_QUEUE);
+		w[i] = (struct mpq_watch){ .q = q[i], .what = MPQ_READY_GET };
+	}
+	since = mpq_now();
+	IS(mpq_wait(w, n, in_ms(30)), MPQ_NOTYET, "%zu handles: none is ready", n);
+	OK(mpq_now() - since >= 30 * MS, "not before the time");
+	if ((pid = child()) == 0) {
+		struct mpq *other = room_open(name);
+		struct timespec nap = { 0, 20000000 };
+
+		nanosleep(&nap, NULL);
+		_exit(mpq_put(other, "x", 1, MPQ_NOW));
+	}
+	IS(mpq_wait(w, n, in_ms(20000)), MPQ_OK, "a put to the last wakes");
+	for (size_t i = 0; i < n; i++)
+		ready += w[i].ready == 1;
+	OK(ready == 1 && w[which].ready == 1, "and only that is ready");
+	reap_child(pid);
+	IS(mpq_remove(&room, "many0", 0, NULL), MPQ_OK, "remove the first");
+	IS(mpq_wait(w, 1, MPQ_NOW), MPQ_OK, "that is seen");
+	IS(w[0].ready, MPQ_GONE, "as gone");
+	for (size_t i = 1; i < n; i++)
+		whole += mpq_check(q[i]) == MPQ_OK;
+	IS(whole, n - 1, "all others are whole");
+	for (size_t i = 0; i < n; i++)
+		mpq_detach(q[i]);
+	free(q), free(w);
+}
+
+/* One handle watched for two things, on two sides of a pipe or on the one of a queue; another process does the first. */
+static void
+one_for_two(const char *one, const char *two)
+{
+	struct mpq_watch w[2];
+	struct mpq *q = room_open(one);
+	struct mpq_stat st;
+	mpq_time since;
+	char text[8];
+	size_t len;
+	pid_t pid;
+
+	w[0] = (struct mpq_watch){ .q = q, .what = MPQ_READY_GET };
+	w[1] = (struct mpq_watch){ .q = q, .what = MPQ_READY_JOIN };
+	IS(mpq_put(q, "a", 1, MPQ_NOW), MPQ_OK, "something is unfinished");
+	IS(mpq_get(room_open(two), text, sizeof text, &len, MPQ_NOW), MPQ_OK, "and taken");
+	IS(mpq_wait(w, 2, in_ms(10)), MPQ_NOTYET, "%s is watched for get and join", one);
+	IS(mpq_stat(q, &st), MPQ_OK, "stat");
+	IS(mpq_check(q), MPQ_OK, "it is whole");
+	if ((pid = child()) == 0) {
+		pid_t parent = getppid();
+
+		UNTIL(process_state(parent) == 'S');
+		_exit(mpq_put(room_open(two), "b", 1, MPQ_NOW));
+	}
+	since = mpq_now();
+	IS(mpq_wait(w, 2, in_ms(20000)), MPQ_OK, "a put by the other side wakes");
+	OK(mpq_now() - since < 10 * SECOND && w[0].ready == 1 && w[1].ready == 0, "at once, and only get is ready");
+	reap_child(pid);
+	IS(mpq_check(q), MPQ_OK, "it is whole");
+	mpq_detach(q);
+}
+
+/* Two processes that wait for each other: each turn is a sleep and a wake-up; one lost costs a quarter of a second. */
+static void
+ping_pong(void)
+{
+	enum { TURNS = 3000 };
+	struct mpq *to = room_queue("ping", 0, 0, MPQ_QUEUE), *from = room_queue("pong", 0, 0, MPQ_QUEUE);
+	mpq_time since;
+	int slow = 0, bad = 0;
+	char text[8];
+	size_t len;
+	pid_t pid;
+
+	if ((pid = child()) == 0) {
+		struct mpq *in = room_open("ping"), *out = room_open("pong");
+
+		for (int i = 0; i < TURNS; i++)
+			if (mpq_get(in, text, sizeof text, &len, MPQ_FOREVER) != MPQ_OK ||
+			    mpq_put(out, text, len, MPQ_FOREVER) != MPQ_OK)
+				_exit(1);
+		_exit(0);
+	}
+	for (int i = 0; i < TURNS; i++) {
+		since = mpq_now();
+		bad += mpq_put(to, "x", 1, MPQ_FOREVER) != MPQ_OK;
+		bad += mpq_get(from, text, sizeof text, &len, MPQ_FOREVER) != MPQ_OK;
+		slow += mpq_now() - since > 200 * MS;
+	}
+	IS(reap_child(pid), 0, "the other side");
+	IS(bad, 0, "%d turns", (int)TURNS);
+	OK(slow <= 3, "no wake-up is lost (%d turns took long)", slow);
+	IS(mpq_check(to) | mpq_check(from), MPQ_OK, "both are whole");
+	mpq_detach(to), mpq_detach(from);
+}
+
+static void
+times(void)
+{
+	struct mpq *q = room_queue("times", 1, 0, MPQ_QUEUE);
+	struct itimerval timer = { .it_value = { 0, 20000 } };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	mpq_time since = mpq_now();
+	struct mpq_stat st;
+	char text[8];
+	size_t len;
+
+	IS(mpq_get(q, text, sizeof text, &len, in_ms(60)), MPQ_EMPTY, "a get with time");
+	OK(mpq_now() - since >= 60 * MS, "never early");
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	since = mpq_now();
+	IS(mpq_get(q, text, sizeof text, &len, in_ms(20000)), MPQ_INTR, "a signal ends it");
+	OK(mpq_now() - since < 10 * SECOND, "at once");
+	mpq_stat(q, &st);
+	OK(st.getters == 0 && mpq_check(q) == MPQ_OK, "and nothing is left of it");
+	IS(mpq_put(q, "a", 1, MPQ_NOW), MPQ_OK, "fill it");
+	since = mpq_now();
+	IS(mpq_put(q, "b", 1, in_ms(40)), MPQ_FULL, "a put with time");
+	OK(mpq_now() - since >= 40 * MS, "never early");
+	IS(mpq_join(q, 0, in_ms(5)), MPQ_NOTYET, "a join with time");
+	mpq_detach(q);
+}
+
+int
+main(void)
+{
+	room_make();
+	times();
+	over_many(3);
+	over_many(200);
+	(void)room_queue("pipe", 0, 0, MPQ_PIPE);
+	one_for_two("pipe@1", "pipe@2");
+	mpq_detach(room_queue("plain", 0, 0, MPQ_QUEUE));
+	one_for_two("plain", "plain");
+	ping_pong();
+	return tap_end();
+}
