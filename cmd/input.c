@@ -79,10 +79,31 @@ static int
 commit(struct stream *s, uint64_t msgs, uint64_t bytes)
 {
 	uint64_t put, put_bytes;
-	int err = mpq_writer_commit(&s->w, msgs, bytes, s->in->patience, &put, &put_bytes);
+	int err;
 
-	s->in->put += put;
-	s->unread -= put_bytes < s->unread ? put_bytes : s->unread;
+	do {                                 /* again if a signal handler ran: nothing is lost for that */
+		err = mpq_writer_commit(&s->w, msgs, bytes, s->in->patience, &put, &put_bytes);
+		s->in->put += put;
+		s->unread -= put_bytes < s->unread ? put_bytes : s->unread;
+		msgs -= put, bytes -= put_bytes;
+	} while (err == MPQ_INTR);
+	return err;
+}
+
+static mpq_time
+deadline(const struct input *in)
+{
+	return in->patience == MPQ_NOW || in->patience == MPQ_FOREVER ? in->patience : mpq_now() + in->patience;
+}
+
+static int
+put_message(struct stream *s, const void *msg, size_t len)
+{
+	mpq_time until = deadline(s->in);
+	int err;
+
+	while ((err = mpq_put(s->in->q, msg, len, until)) == MPQ_INTR)
+		;
 	return err;
 }
 
@@ -115,12 +136,6 @@ stream_end(struct stream *s, int err)
 
 /* ---- lines and NULs -------------------------------------------------------------------------------------- */
 
-static mpq_time
-deadline(const struct input *in)
-{
-	return in->patience == MPQ_NOW || in->patience == MPQ_FOREVER ? in->patience : mpq_now() + in->patience;
-}
-
 /* Put the whole messages in the buffer, `bytes` long; what is left of it moves to the front. */
 static int
 put_buffer(struct stream *s, uint64_t msgs, size_t bytes)
@@ -135,7 +150,7 @@ put_buffer(struct stream *s, uint64_t msgs, size_t bytes)
 	if (msgs <= FEW || err == -ENOSPC)   /* no room for a reservation: the last free pages take them singly */
 		for (err = MPQ_OK; p < end && err == MPQ_OK; p = hit + 1) {
 			hit = memchr(p, s->delimiter, (size_t)(end - p));
-			if ((err = mpq_put(s->in->q, p, (size_t)(hit - p), deadline(s->in))) == MPQ_OK) {
+			if ((err = put_message(s, p, (size_t)(hit - p))) == MPQ_OK) {
 				s->in->put++;
 				s->unread -= (uint64_t)(hit - p) + 1;
 			}
@@ -229,7 +244,7 @@ put_last(struct stream *s)
 	int err;
 
 	if (s->have != 0) {
-		if ((err = mpq_put(s->in->q, s->buf, s->have, deadline(s->in))) == MPQ_OK)
+		if ((err = put_message(s, s->buf, s->have)) == MPQ_OK)
 			s->in->put++, s->unread = 0;
 		return err;
 	}
@@ -270,7 +285,7 @@ input_raw(struct input *in)
 	while (s.have < BUFFER && (n = read_some(&s, s.buf + s.have, BUFFER - s.have)) > 0)
 		s.have += (size_t)n;
 	if (s.eof) {
-		if ((err = mpq_put(in->q, s.buf, s.have, deadline(in))) == MPQ_OK)
+		if ((err = put_message(&s, s.buf, s.have)) == MPQ_OK)
 			in->put = 1;
 		return stream_end(&s, err);
 	}

@@ -126,37 +126,35 @@ pool_capacity(const struct mpq *q, uint32_t pool)
 	return chunk_capacity(q, offset_chunk(offset)) / RECORD - 1;
 }
 
-static void
+static int
 pool_unlink(struct mpq *q, uint32_t pool)
 {
 	uint64_t link = get(&pool_at(q, pool)->link), list = get(&q->head->pools);
 	uint32_t next = LOW(link), prev = HIGH(link);
 
+	if ((next != 0 && !is_pool(q, next)) || (prev != 0 && !is_pool(q, prev)))
+		return MPQ_DAMAGED;
 	if (prev != 0)
 		set(q, &pool_at(q, prev)->link, PAIR(next, HIGH(get(&pool_at(q, prev)->link))));
 	if (next != 0)
 		set(q, &pool_at(q, next)->link, PAIR(LOW(get(&pool_at(q, next)->link)), prev));
 	set(q, &q->head->pools, PAIR(prev == 0 ? next : LOW(list), next == 0 ? prev : HIGH(list)));
-}
-
-static bool
-pool_links_ok(const struct mpq *q, uint32_t pool)
-{
-	uint64_t link = get(&pool_at(q, pool)->link);
-
-	return (LOW(link) == 0 || is_pool(q, LOW(link))) && (HIGH(link) == 0 || is_pool(q, HIGH(link)));
+	return MPQ_OK;
 }
 
 /* The first pool comes first again: small queues stay in the head page. */
-void
+int
 pool_link(struct mpq *q, uint32_t pool)
 {
 	uint64_t list = get(&q->head->pools);
 
+	if (LOW(list) != 0 && !is_pool(q, LOW(list)))
+		return MPQ_DAMAGED;
 	set(q, &pool_at(q, pool)->link, PAIR(LOW(list), 0));
 	if (LOW(list) != 0)
 		set(q, &pool_at(q, LOW(list))->link, PAIR(LOW(get(&pool_at(q, LOW(list))->link)), pool));
 	set(q, &q->head->pools, PAIR(pool, HIGH(list) != 0 ? HIGH(list) : pool));
+	return MPQ_OK;
 }
 
 int
@@ -180,11 +178,8 @@ record_take(struct mpq *q, uint32_t *record)
 	else
 		fresh++;
 	set(q, &pool_at(q, pool)->state, POOL_STATE(used + 1, fresh, free));
-	if (used + 1 == pool_capacity(q, pool)) {
-		if (!pool_links_ok(q, pool))
-			return MPQ_DAMAGED;
-		pool_unlink(q, pool);
-	}
+	if (used + 1 == pool_capacity(q, pool) && pool_unlink(q, pool) != MPQ_OK)
+		return MPQ_DAMAGED;
 	*record = r;
 	return MPQ_OK;
 }
@@ -195,7 +190,7 @@ record_give(struct mpq *q, uint32_t record)
 	uint32_t pool = pool_of(record), used, capacity;
 	uint64_t state;
 
-	if (!is_record(q, record) || !is_pool(q, pool) || !pool_links_ok(q, pool))
+	if (!is_record(q, record) || !is_pool(q, pool))
 		return MPQ_DAMAGED;
 	state = get(&pool_at(q, pool)->state);
 	used = POOL_USED(state), capacity = pool_capacity(q, pool);
@@ -205,11 +200,12 @@ record_give(struct mpq *q, uint32_t record)
 	set(q, &extent_at(q, record)->what, KIND_FREE);      /* so that nobody takes it for what it was */
 	set(q, &extent_at(q, record)->free, HIGH(state));
 	set(q, &pool_at(q, pool)->state, POOL_STATE(used - 1, POOL_FRESH(state), record));
-	if (used == capacity)
-		pool_link(q, pool);
+	if (used == capacity && pool_link(q, pool) != MPQ_OK)
+		return MPQ_DAMAGED;
 	if (used > 1 || pool == BUILTIN_POOL / RECORD || capacity != CHUNK / RECORD - 1)
 		return MPQ_OK;
-	pool_unlink(q, pool);                /* a pool with all its pages and nothing in it: a free chunk */
+	if (pool_unlink(q, pool) != MPQ_OK)  /* a pool with all its pages and nothing in it: a free chunk */
+		return MPQ_DAMAGED;
 	pool = offset_chunk((uint64_t)pool * RECORD);
 	set(q, &chunk_at(q, pool)->use, PAIR(0, CHUNK_PAGES | CHUNK_DATA << 8));
 	return chunk_give(q, pool, pool, 1);

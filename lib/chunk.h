@@ -56,7 +56,7 @@ int record_take(struct mpq *q, uint32_t *record);
 int record_give(struct mpq *q, uint32_t record);
 
 /* [lock] Put a pool into the list of those with a record to give. */
-void pool_link(struct mpq *q, uint32_t pool);
+int pool_link(struct mpq *q, uint32_t pool);
 
 /* Outside the lock: provide what an attempt said it needs. `bytes`: for NEED_SMALL. -ENOSPC, -ENOMEM, MPQ_GONE. */
 int chunk_provide(struct mpq *q, int need, uint64_t bytes);

@@ -30,6 +30,10 @@ extent_read(const struct mpq *q, uint32_t r, unsigned kinds, struct piece *p)
 	if (p->kind > KIND_SLOT || (kinds >> p->kind & 1) == 0 || !is_chunk(q, p->first) || !is_chunk(q, p->last) ||
 	    p->from >= CHUNK || p->side > 1 || p->framing > MPQ_BARE || p->bytes > (uint64_t)q->chunks << CHUNK_SHIFT)
 		return MPQ_DAMAGED;
+	/* A chunk with only some of its pages may be the last of the file: nothing lies behind them, not even a hole. */
+	if (p->kind <= KIND_HELD && p->from + p->bytes > PAGE && chunk_capacity(q, p->first) < CHUNK &&
+	    p->from + p->bytes > chunk_capacity(q, p->first))
+		return MPQ_DAMAGED;
 	return MPQ_OK;
 }
 

@@ -115,6 +115,13 @@ publish_absent(struct mpq *q, uint32_t n, uint64_t punched)
 	return chunk_give(q, n, n, 1);
 }
 
+/* Under the lock: is n, which is no chunk, still the head of that list? */
+static int
+absent_bad(struct mpq *q, uint32_t n)
+{
+	return LOW(get(&q->head->absent)) == n && !is_chunk(q, n) ? MPQ_DAMAGED : MPQ_OK;
+}
+
 static int
 grow_absent(struct mpq *q, int fd, uint32_t n)
 {
@@ -122,7 +129,7 @@ grow_absent(struct mpq *q, int fd, uint32_t n)
 	int r;
 
 	if (!is_chunk(q, n))
-		return MPQ_OK;               /* a glance without the lock: look again */
+		return PUBLISH(q, absent_bad(q, n));  /* a glance without the lock: look again */
 	if ((r = segment_map(q, fd, chunk_offset(n) + CHUNK)) != MPQ_OK ||
 	    (r = segment_allocate(q, fd, chunk_offset(n), CHUNK)) != MPQ_OK)
 		return r;
@@ -145,14 +152,17 @@ publish_pool(struct mpq *q)
 	uint32_t n, pool;
 	int r = chunk_take_small(q, PAGE, &n);
 
+	if (r == NEED_SMALL)                 /* the glance saw one that has gone; if it is there, it has no page */
+		return LOW(get(&q->head->small)) == 0 ? MPQ_OK : MPQ_DAMAGED;
 	if (r != MPQ_OK)
-		return r == NEED_SMALL ? MPQ_OK : r;
+		return r;
 	if (chunk_offset(n) / RECORD + CHUNK / RECORD > UINT32_MAX)
 		return -ENOSPC;              /* records are numbered in 32 bits: 256 GiB */
 	pool = (uint32_t)(chunk_offset(n) / RECORD);
 	set(q, &chunk_at(q, n)->use, PAIR(0, chunk_capacity(q, n) / PAGE | CHUNK_POOL << 8));
 	set(q, &((struct pool *)at(q, chunk_offset(n)))->state, (uint64_t)1 << 16);
-	pool_link(q, pool);
+	if (pool_link(q, pool) != MPQ_OK)
+		return MPQ_DAMAGED;
 	if (chunk_capacity(q, n) < CHUNK)
 		set(q, &q->head->growing, n);
 	return MPQ_OK;
@@ -165,12 +175,14 @@ publish_pages(struct mpq *q, uint32_t n, uint32_t old, uint32_t pages)
 	uint64_t use = get(&chunk_at(q, n)->use), state;
 	uint32_t pool = (uint32_t)(chunk_offset(n) / RECORD);
 
-	if (LOW(get(&q->head->growing)) != n || (HIGH(use) & 0xff) != old || HIGH(use) >> 8 != CHUNK_POOL)
+	if (LOW(get(&q->head->growing)) != n || (HIGH(use) & 0xff) != old)
 		return MPQ_OK;
+	if (HIGH(use) >> 8 != CHUNK_POOL)
+		return MPQ_DAMAGED;
 	state = get(&((struct pool *)at(q, chunk_offset(n)))->state);
 	set(q, &chunk_at(q, n)->use, PAIR(LOW(use), pages | CHUNK_POOL << 8));
-	if ((state & 0xffff) == old * PAGE / RECORD - 1)
-		pool_link(q, pool);          /* it was full and is not any more */
+	if ((state & 0xffff) == old * PAGE / RECORD - 1 && pool_link(q, pool) != MPQ_OK)
+		return MPQ_DAMAGED;          /* it was full and is not any more */
 	if (pages == CHUNK_PAGES)
 		set(q, &q->head->growing, 0);
 	return MPQ_OK;
@@ -217,7 +229,7 @@ chunk_surplus(const struct mpq *q, bool idle)
 	uint32_t absent = HIGH(get(&q->head->absent));
 	uint32_t used = all > free + absent ? all - free - absent : 0;
 
-	return free > (idle ? SPARE + SPARE / 2 : MANY) && free > used;
+	return free <= all && free > (idle ? SPARE + SPARE / 2 : MANY) && free > used;
 }
 
 int

@@ -22,6 +22,7 @@ struct view {
 struct mpq {
 	unsigned char *base;         /* the newest view: the whole segment as far as `mapped` */
 	uint64_t mapped;
+	uint64_t length;             /* the file was at least so long when last looked at; it never gets shorter */
 	uint32_t chunks;             /* head.chunks as read under the lock, and checked against `mapped` */
 	uint32_t njournal;           /* entries of the running transaction */
 	bool gave;                   /* it has freed a record: a record taken now may be that one (extent_new) */
@@ -48,6 +49,7 @@ struct mpq {
 	uint64_t dev, ino;           /* which file it is */
 	mpq_time looked;             /* when this handle last looked for dead owners */
 	bool sweeping;               /* it is looking now */
+	unsigned nested;             /* operations run on the way of another one, which may be asleep */
 	bool had_share;              /* it has taken in bulk since it last found nothing */
 	uint64_t given_up;           /* so many other waiters did not come when they were let */
 	mpq_time turn_over;          /* until when they are let, 0: not yet */

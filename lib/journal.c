@@ -19,6 +19,8 @@ is_state(struct mpq *q, uint64_t offset)
 	if (offset < CHUNK)
 		return true;         /* descriptors of group 0 */
 	n = offset_chunk(offset);
+	if (n >= get(&q->head->chunks))
+		return false;        /* op_enter has seen that the file is long enough for those below */
 	return n % GROUP == 0 || HIGH(get(&chunk_at(q, n)->use)) >> 8 == CHUNK_POOL;
 }
 

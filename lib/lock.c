@@ -123,6 +123,8 @@ static int
 lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 {
 	uint32_t *word = q->lock, seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+	uint32_t now;
+	int slept;
 	mpq_time began = mpq_now(), until = deadline == MPQ_NOW ? began : deadline;
 
 	for (;;) {
@@ -140,9 +142,11 @@ lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 			seen |= FUTEX_WAITERS;
 		}
 		*mine |= FUTEX_WAITERS;
-		if (futex_wait(word, seen, wait_slice(until)) == -ETIMEDOUT && give_up(q, seen, began, until))
+		slept = futex_wait(word, seen, wait_slice(until));
+		now = __atomic_load_n(word, __ATOMIC_RELAXED);
+		if (slept == -ETIMEDOUT && now == seen && give_up(q, seen, began, until))
 			return MPQ_STUCK;
-		seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+		seen = now;
 	}
 }
 

@@ -32,7 +32,7 @@ op_damaged(struct mpq *q)
 	wake_send(q, &wakes);
 }
 
-/* The file has outgrown the view: map more of it, without the lock. */
+/* The file should be longer than it was, and may have outgrown the view: look, and map more, without the lock. */
 static int
 map_all(struct mpq *q, uint64_t bytes)
 {
@@ -43,8 +43,8 @@ map_all(struct mpq *q, uint64_t bytes)
 		return r;
 	if (fstat(fd, &st) == -1 || (uint64_t)st.st_size < bytes)
 		r = MPQ_DAMAGED;
-	else
-		r = segment_map(q, fd, bytes);
+	else if ((r = segment_map(q, fd, bytes)) == MPQ_OK)
+		q->length = (uint64_t)st.st_size;
 	close(fd);
 	return r;
 }
@@ -64,7 +64,7 @@ op_enter(struct mpq *q, mpq_time deadline)
 		chunks = get(&q->head->chunks);
 		bytes = chunks <= FIRST_CHUNK ? HEAD_BYTES : chunks < MAX_CHUNKS ?
 		    chunk_offset((uint32_t)chunks - 1) + PAGE : UINT64_MAX;
-		if (bytes > q->mapped && bytes != UINT64_MAX) {
+		if (bytes > q->length && bytes != UINT64_MAX) {
 			/* A dead owner's journal, if there is one, stays as it is: whoever comes next undoes it. */
 			lock_free(q);
 			if ((r = map_all(q, bytes)) == MPQ_DAMAGED)
@@ -73,11 +73,16 @@ op_enter(struct mpq *q, mpq_time deadline)
 				return r;
 			continue;
 		}
-		if (get(&q->head->njournal) != 0 && journal_undo(q) != MPQ_OK)
+		if (bytes == UINT64_MAX)
 			return op_leave(q, MPQ_DAMAGED, NULL);
 		(void)died;                  /* the journal tells whether there is something to undo */
-		chunks = get(&q->head->chunks);
-		if (chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
+		if (get(&q->head->njournal) != 0) {
+			uint64_t before = chunks;
+
+			if (journal_undo(q) != MPQ_OK || (chunks = get(&q->head->chunks)) > before)
+				return op_leave(q, MPQ_DAMAGED, NULL);   /* no transaction has made it smaller */
+		}
+		if (chunks < FIRST_CHUNK)
 			return op_leave(q, MPQ_DAMAGED, NULL);
 		q->chunks = (uint32_t)chunks;
 		sick = __atomic_load_n(&q->head->sick, __ATOMIC_RELAXED);
@@ -110,8 +115,13 @@ op_leave(struct mpq *q, int result, const struct wakes *wakes)
 static int
 provide(struct mpq *q, int need, uint64_t bytes)
 {
-	return need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) :
+	int r;
+
+	q->nested++;
+	r = need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) :
 	    need == NEED_TURN ? let_others(q) : chunk_provide(q, need, bytes);
+	q->nested--;
+	return r;
 }
 
 static bool
@@ -134,7 +144,7 @@ look_first(struct mpq *q)
 static int
 finish(struct mpq *q, struct op *op, int answer)
 {
-	int r = op->stays_asleep ? MPQ_OK : owner_wait_over(q);
+	int r = op->stays_asleep || q->nested ? MPQ_OK : owner_wait_over(q);
 
 	if (answer == MPQ_OK || r != MPQ_OK)
 		return op_leave(q, r, &op->wakes);

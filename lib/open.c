@@ -199,6 +199,7 @@ open_fd(struct mpq *q, int fd, unsigned flags)
 	if ((err = segment_map(q, fd, (uint64_t)st.st_size)) != MPQ_OK ||
 	    (err = verify(q, fd)) != MPQ_OK || (err = choose_sides(q, flags)) != MPQ_OK)
 		return err;
+	q->length = (uint64_t)st.st_size;
 	q->chunks = (uint32_t)get(&q->head->chunks);
 	return settle_in(q, fd);
 }

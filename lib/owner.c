@@ -89,7 +89,7 @@ owner_slot(struct mpq *q, uint32_t *slot)
 static int
 slot_find(const struct mpq *q, const struct mpq_owner *owner, enum slot_kind kind, uint32_t side, uint32_t *slot)
 {
-	uint64_t left = get(&q->head->nslots);
+	uint64_t left = record_limit(q);
 	uint32_t r = LOW(get(&q->head->slots));
 
 	for (*slot = 0; r != 0; r = record_next(q, r)) {

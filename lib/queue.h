@@ -15,6 +15,8 @@ int peek_over(struct mpq *q, struct mpq_run *run);
 
 /* trim.c: outside the lock, give surplus memory back to the system (see chunk_surplus). */
 void trim(struct mpq *q, bool idle);
+/* The same for chunks that a dead process was punching; their record is in the list of our slot. */
+int trim_go_on(struct mpq *q, uint32_t record);
 
 /* tasks.c: outside the lock, go on dropping what a queue closed at once still has. */
 int drop_rest(struct mpq *q);

@@ -15,6 +15,7 @@
 #include "alive.h"
 #include "journal.h"
 #include "owner.h"
+#include "queue.h"
 #include "side.h"
 
 #define FEW_SLOTS 16u                /* looking at so many costs little beside starting a process */
@@ -31,7 +32,32 @@ struct reap {
 	struct op op;
 	struct suspect dead;
 	bool more;
+	uint32_t punch;              /* the record of chunks that it was punching: ours now, to go on with */
 };
+
+/* Chunks that the dead was punching: ours to punch, outside the lock, before they count as absent. A handle that leaves
+ * has nobody to give its own to: they are absent with what memory they have. */
+static int
+reap_punch(struct mpq *q, uint64_t *list, uint32_t r, struct piece *p, struct reap *reap)
+{
+	uint32_t slot;
+	int err;
+
+	if (reap->dead.slot == q->slot) {
+		if (list_remove(q, list, r) != MPQ_OK)
+			return MPQ_DAMAGED;
+		err = chunk_give_absent(q, p->first, p->last, extent_span(p));
+		return err == MPQ_OK ? record_give(q, r) : err;
+	}
+	if ((err = owner_slot(q, &slot)) != MPQ_OK)
+		return err;
+	if (list_remove(q, list, r) != MPQ_OK)
+		return MPQ_DAMAGED;
+	set(q, &extent_at(q, r)->end, PAIR(p->last, slot));
+	list_append(q, &slot_at(q, slot)->list, r);
+	reap->punch = r;
+	return MPQ_OK;
+}
 
 /* One extent of the dead goes where it belongs. */
 static int
@@ -49,6 +75,8 @@ reap_extent(struct mpq *q, uint64_t *list, uint32_t r, struct reap *reap)
 			return err;
 		return list_remove(q, list, r) == MPQ_OK ? record_give(q, r) : MPQ_DAMAGED;
 	}
+	if (p.kind == KIND_PUNCH)
+		return reap_punch(q, list, r, &p, reap);
 	if (list_remove(q, list, r) != MPQ_OK)
 		return MPQ_DAMAGED;
 	switch (p.kind) {
@@ -57,9 +85,6 @@ reap_extent(struct mpq *q, uint64_t *list, uint32_t r, struct reap *reap)
 		return side_return(q, r, &p, &reap->op.wakes);
 	case KIND_RESERVED:
 		return extent_drop(q, r, &p);
-	case KIND_PUNCH:
-		err = chunk_give_absent(q, p.first, p.last, extent_span(&p));
-		return err == MPQ_OK ? record_give(q, r) : err;
 	default:
 		return MPQ_DAMAGED;
 	}
@@ -75,6 +100,7 @@ reap_try(struct mpq *q, struct op *op)
 	int err;
 
 	reap->more = false;
+	reap->punch = 0;
 	if (!is_record(q, reap->dead.slot))
 		return MPQ_OK;
 	s = slot_at(q, reap->dead.slot);
@@ -95,10 +121,10 @@ reap_try(struct mpq *q, struct op *op)
 		side_close(q, end == 1 ? 0 : 1, 0, &op->wakes);
 		side_close(q, end == 1 ? 1 : 0, 1, &op->wakes);
 	}
-	for (unsigned n = 0; n < STEP_EXTENTS && get(&s->list) != 0; n++)
+	for (unsigned n = 0; n < STEP_EXTENTS && get(&s->list) != 0 && reap->punch == 0; n++)
 		if ((err = reap_extent(q, &s->list, LOW(get(&s->list)), reap)) != MPQ_OK)
 			return err;
-	for (unsigned n = 0; n < STEP_EXTENTS && get(&s->list) == 0 && get(&s->held) != 0; n++) {
+	for (unsigned n = 0; n < STEP_EXTENTS && get(&s->list) == 0 && reap->punch == 0 && get(&s->held) != 0; n++) {
 		struct piece p;
 
 		r = LOW(get(&s->held));
@@ -120,6 +146,8 @@ reap(struct mpq *q, const struct suspect *dead)
 
 	do {
 		err = op_run(q, &reap.op);
+		if (err == MPQ_OK && reap.punch != 0)
+			err = trim_go_on(q, reap.punch);
 	} while (err == MPQ_OK && reap.more);
 	return err;
 }
@@ -130,17 +158,17 @@ reap(struct mpq *q, const struct suspect *dead)
 static int
 suspects(struct mpq *q, struct suspect **list, size_t *n)
 {
-	size_t room = 0;
+	uint64_t slots, room = 0;
 	uint32_t r;
 	int err;
 
 	for (*list = NULL;;) {
 		if ((err = op_enter(q, mpq_now() + SLICE)) != MPQ_OK)
 			break;               /* whoever has the lock for so long: the look is not worth it */
-		if (get(&q->head->nslots) <= room)
+		if ((slots = get(&q->head->nslots)) <= room)
 			goto copy;
-		room = get(&q->head->nslots) + 16;
-		err = op_leave(q, room <= UINT32_MAX / RECORD ? MPQ_OK : MPQ_DAMAGED, NULL);
+		err = op_leave(q, slots <= record_limit(q) ? MPQ_OK : MPQ_DAMAGED, NULL);
+		room = slots + 16;
 		free(*list);
 		if (err != MPQ_OK || (*list = malloc(room * sizeof **list)) == NULL)
 			return err != MPQ_OK ? err : -ENOMEM;
@@ -178,6 +206,7 @@ mpq_sweep(struct mpq *q)
 	if ((err = suspects(q, &list, &n)) != MPQ_OK)
 		return err;
 	q->sweeping = true;
+	q->nested++;
 	for (size_t i = 0; i < n && err == MPQ_OK; i++) {
 		if ((pid_t)list[i].pid == q->self.pid && list[i].start == q->self.start)
 			continue;
@@ -185,6 +214,7 @@ mpq_sweep(struct mpq *q)
 			err = reap(q, &list[i]);
 	}
 	q->sweeping = false;
+	q->nested--;
 	free(list);
 	return err;
 }
@@ -234,9 +264,11 @@ owner_orphans(struct mpq *q)
 	if (err != MPQ_OK)
 		return err;
 	q->sweeping = true;
+	q->nested++;
 	for (size_t i = 0; i < n && err == MPQ_OK; i++)
 		err = reap(q, &list[i]);
 	q->sweeping = false;
+	q->nested--;
 	free(list);
 	return err;
 }
@@ -248,6 +280,7 @@ clean_try(struct mpq *q, struct op *op)
 {
 	struct reap *clean = (struct reap *)op;
 	struct piece p;
+	uint64_t steps = 0;
 	uint32_t r, slot;
 	bool more;
 	int err;
@@ -256,7 +289,7 @@ clean_try(struct mpq *q, struct op *op)
 	if ((err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
 	for (r = LOW(get(&slot_at(q, slot)->list)); r != 0; r = record_next(q, r)) {
-		if (extent_read(q, r, ~0u, &p) != MPQ_OK)
+		if (extent_read(q, r, ~0u, &p) != MPQ_OK || steps++ > record_limit(q))
 			return MPQ_DAMAGED;
 		if (p.kind != KIND_GARBAGE)
 			continue;

@@ -166,6 +166,8 @@ side_drop_some(struct mpq *q, uint32_t side, struct wakes *wakes, bool *more)
 			return err;
 	}
 	*more = side_first(q, side, &list) != 0;
+	if (!*more && (get(&s->size) | get(&s->bytes)) != 0)
+		return MPQ_DAMAGED;          /* who asked for the drop because of the size would ask for ever */
 	if (!*more)
 		wake_note(q, wakes, side, WAIT_GET, UINT64_MAX);
 	return MPQ_OK;

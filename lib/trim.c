@@ -52,6 +52,32 @@ absent_try(struct mpq *q, struct op *op)
 	return owner_release(q, slot);
 }
 
+/* The first and last chunk of what is to be punched, and their number, from its record. */
+static int
+record_try(struct mpq *q, struct op *op)
+{
+	struct trim *t = (struct trim *)op;
+	struct piece p;
+
+	if (extent_read(q, t->record, 1u << KIND_PUNCH, &p) != MPQ_OK)
+		return MPQ_DAMAGED;
+	t->first = p.first, t->last = p.last, t->count = extent_span(&p);
+	return MPQ_OK;
+}
+
+int
+trim_go_on(struct mpq *q, uint32_t record)
+{
+	struct trim t = { .op = { .try = record_try, .deadline = MPQ_FOREVER }, .record = record };
+	int err = op_run(q, &t.op);
+
+	if (err != MPQ_OK)
+		return err;
+	chunk_punch(q, t.first, t.count);
+	t.op.try = absent_try;
+	return op_run(q, &t.op);
+}
+
 void
 trim(struct mpq *q, bool idle)
 {

@@ -456,7 +456,7 @@ kill_everywhere(const struct pass *pass, size_t step)
 	for (int w = 0; w < workers; w++) {
 		if ((pid[w] = child()) != 0)
 			continue;
-		world_enter(w);
+		world_enter(room_dir, w);
 		step_prepare();
 		sleeper = shared(sizeof *sleeper);
 		for (size_t i = (size_t)w * step; i < pass->n && tally->faults == 0; i += (size_t)workers * step)
@@ -469,8 +469,8 @@ kill_everywhere(const struct pass *pass, size_t step)
 		if (reap_child(pid[w]) != 0)
 			fault("a worker died");
 	for (int w = 0; w < workers; w++)
-		world_leave(w);
-	world_enter(0);
+		world_leave(room_dir, w);
+	world_enter(room_dir, 0);
 }
 
 /* ---- the play -------------------------------------------------------------------------------------------- */
@@ -552,7 +552,7 @@ main(int argc, char **argv)
 	step_init(argv);
 	longer = argc > 1 && strcmp(argv[1], "long") == 0;
 	room_make();
-	world_enter(0);
+	world_enter(room_dir, 0);
 	tally = shared(sizeof *tally);
 	if ((pid = fork()) == 0)
 		for (;;)
@@ -564,6 +564,6 @@ main(int argc, char **argv)
 			perform();
 	}
 	kill_child(pid);
-	world_leave(0);
+	world_leave(room_dir, 0);
 	return tap_end();
 }

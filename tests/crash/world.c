@@ -12,9 +12,9 @@ struct mpq_owner keeper;
 static struct verdict *shared_verdict;
 
 void
-world_enter(int n)
+world_enter(const char *top, int n)
 {
-	snprintf(dir, sizeof dir, "%s/w%d", room_dir, n);
+	snprintf(dir, sizeof dir, "%s/w%d", top, n);
 	snprintf(file, sizeof file, "%s/mpq." QUEUE, dir);
 	if (mkdir(dir, 0700) == -1 && errno != EEXIST) {
 		printf("Bail out! mkdir %s: %s\n", dir, strerror(errno));
@@ -24,11 +24,11 @@ world_enter(int n)
 }
 
 void
-world_leave(int n)
+world_leave(const char *top, int n)
 {
 	char path[128];
 
-	snprintf(path, sizeof path, "%s/w%d", room_dir, n);
+	snprintf(path, sizeof path, "%s/w%d", top, n);
 	room_empty(path);
 	rmdir(path);
 }

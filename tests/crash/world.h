@@ -16,10 +16,10 @@ struct image {
 	size_t size;                 /* 0: there is no queue */
 };
 
-/* This process works in a directory of its own below the room's, "w0", "w1", ...: `place`. */
+/* This process works in a directory of its own below `top`, "w0", "w1", ...: `place`. */
 extern struct mpq_place place;
-void world_enter(int n);
-void world_leave(int n);
+void world_enter(const char *top, int n);
+void world_leave(const char *top, int n);
 /* A running process that may hold messages, alive as long as the program. */
 extern struct mpq_owner keeper;
 
