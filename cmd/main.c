@@ -6,6 +6,8 @@
  * mapping (there is no seal against that on a named file), which is damage and no crash; SIGXFSZ would kill instead
  * of letting the allocation fail with EFBIG.
  */
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,12 +24,27 @@ on_bus_error(int sig)
 	_exit(ST_ERROR);
 }
 
+/* A closed standard descriptor would be the number of the next file that is opened: the queue, perhaps. It is taken by
+ * something that refuses what is done with it, as a closed one does. */
+static void
+fill_stdio(void)
+{
+	struct pollfd std[] = { { .fd = 0 }, { .fd = 1 }, { .fd = 2 } };
+
+	if (poll(std, 3, 0) <= 0)
+		return;
+	for (int fd = 0; fd <= 2; fd++)      /* in order: open takes the lowest number */
+		if (std[fd].revents & POLLNVAL)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct sigaction cut = { .sa_handler = on_bus_error }, ignore = { .sa_handler = SIG_IGN };
 	struct io io = { STDIN_FILENO, STDOUT_FILENO };
 
+	fill_stdio();
 	sigaction(SIGBUS, &cut, NULL);
 	sigaction(SIGXFSZ, &ignore, NULL);
 	return COMMAND(argc, argv, &io);

@@ -161,7 +161,7 @@ commit_bounds(struct mpq *q, const struct side *s, const struct piece *all, uint
 		return MPQ_DAMAGED;
 	if (maxbytes != 0 && one_bytes - framing > maxbytes)
 		return MPQ_TOOBIG;
-	if (room_msgs == 0 || one_bytes - framing > room)
+	if (room_msgs == 0 || one_bytes - framing > room || (maxbytes != 0 && used > maxbytes))
 		return MPQ_FULL;
 	/* Bytes of framing are not counted: look again with the framing of those that fit, until it is stable. */
 	*msgs = 1, *bytes = one_bytes;

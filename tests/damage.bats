@@ -36,13 +36,14 @@ poke() {
 }
 
 # ends WHAT COMMAND: it must end with a status from 0 to 11, not by a signal and not by the time limit, and say why when
-# that is 1. What does not is noted in failures. Sets $status; standard error is in err.
+# that is 1. What does not is noted in failures. Sets $status and $why.
 ends() {
 	status=0
 	# shellcheck disable=SC2086 # words
 	timeout -k 1 5 mpq-$2 </dev/null >out 2>err || status=$?
-	if ((status > 11)) || ((status == 1)) && ! grep -q "^mpq-${2%% *}: .*q: ." err; then
-		printf '%s: mpq-%s: status %s: %s\n' "$1" "$2" "$status" "$(head -n 2 err)" >>failures
+	why=$(<err)
+	if ((status > 11)) || ((status == 1)) && [[ $why != "mpq-${2%% *}: "*"q: "?* ]]; then
+		printf '%s: mpq-%s: status %s: %s\n' "$1" "$2" "$status" "$why" >>failures
 	fi
 }
 
@@ -117,8 +118,8 @@ is_refused() {
 		"stat --test empty q" "rm q"; do
 		ends "$1" "$command"
 		((status == 1)) || printf '%s: mpq-%s: status %s, not 1\n' "$1" "$command" "$status" >>failures
-		grep -Eiq 'damaged|not a queue' err ||
-			printf '%s: mpq-%s does not say damaged or not a queue: %s\n' "$1" "$command" "$(<err)" >>failures
+		[[ $why == *[Dd]amaged* || $why == *[Nn]"ot a queue"* ]] ||
+			printf '%s: mpq-%s does not say damaged or not a queue: %s\n' "$1" "$command" "$why" >>failures
 		[[ $command == stat* || ! -s out ]] || printf '%s: mpq-%s has printed something\n' "$1" "$command" >>failures
 	done
 	[[ -e $MPQ_DIR/mpq.q ]] || printf '%s: the queue has gone\n' "$1" >>failures
@@ -148,7 +149,7 @@ is_damaged() {
 @test "a truncated file: 1 and damaged, or not a queue" {
 	model
 	local length
-	for length in 0 1 7 8 64 100 4095 4096 $((size / 2)) $((size - 4096)) $((size - 1)); do
+	for length in 0 1 8 100 4096 $((size / 2)) $((size - 4096)) $((size - 1)); do
 		((length < size)) || continue
 		fresh
 		truncate -s "$length" "$MPQ_DIR/mpq.q"
@@ -220,7 +221,7 @@ is_damaged() {
 			printf '%s at %s\t%s:%s\n' "$value" "$offset" "$offset" "$value"
 		done
 	done >trials
-	probe 4 <trials
+	probe 3 <trials
 	no_failures
 }
 
@@ -231,7 +232,8 @@ is_damaged() {
 	for ((offset = 0; offset < size; offset += 64)); do
 		printf 'byte %s flipped\t%s:%s\n' "$offset" "$offset" $((bytes[offset] ^ 255))
 	done >trials
-	probe 2 <trials
+	head -n 128 trials | probe 3 # the first 8 KiB
+	tail -n +129 trials | probe 1
 	no_failures
 }
 
@@ -246,7 +248,7 @@ is_damaged() {
 			$((RANDOM % 4096)) $((RANDOM % 256)) \
 			$(((RANDOM * 32768 + RANDOM) % size)) $((RANDOM % 256))
 	done >trials
-	probe 4 <trials
+	probe 3 <trials
 	no_failures
 }
 
@@ -255,12 +257,12 @@ is_damaged() {
 	local offset bytes refused=0
 	mapfile -t bytes < <(od -An -v -tu1 -w1 model)
 	# The version stands somewhere at the beginning: one that is higher by one, on either byte order.
-	for ((offset = 0; offset < 128; offset++)); do
+	for ((offset = 0; offset < 64; offset++)); do
 		fresh
 		poke "$offset" $(((bytes[offset] + 1) % 256))
 		ends "byte $offset higher by one" "get -n q"
-		if ((status == 1)) && grep -qi version err; then
-			cat err
+		if ((status == 1)) && [[ $why == *[Vv]ersion* ]]; then
+			printf '%s\n' "$why"
 			refused=$((refused + 1))
 			ends "byte $offset higher by one" "put q x"
 			((status == 1))
@@ -287,15 +289,15 @@ is_damaged() {
 		bg mpq-join -t 3 q 2>why.join
 		local join=$bg_pid
 		wait_stat getters 1 q
-		[[ $length != half ]] || length=$(($(stat -c %s "$MPQ_DIR/mpq.q") / 2))
-		truncate -s "$length" "$MPQ_DIR/mpq.q"
+		size=$(stat -c %s "$MPQ_DIR/mpq.q")
+		truncate -s "${length/half/$((size / 2))}" "$MPQ_DIR/mpq.q"
 		reap "$getter"
 		printf '%s: get %s: %s\n' "$length" "$status" "$(<why.get)"
 		((status <= 11))
 		reap "$join"
 		printf '%s: join %s: %s\n' "$length" "$status" "$(<why.join)"
 		((status <= 11))
-		try 1 mpq-get -n q
+		[[ $length == half ]] || try 1 mpq-get -n q
 		rm -f "$MPQ_DIR/mpq.q"
 	done
 }

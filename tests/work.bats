@@ -181,6 +181,7 @@ open_gate() {
 	setup_queue m
 	try 0 env --ignore-signal=INT,HUP,PIPE,CHLD --block-signal=USR1,CHLD mpq-work -s q cat /proc/self/status
 	output=$(grep -E '^Sig(Blk|Ign|Cgt)' <<<"$output")
+	printf "%s\n" "$output" "$stderr"
 	[[ $output == $'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000' ]]
 }
 

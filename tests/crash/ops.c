@@ -7,7 +7,7 @@
  * images judged in turn. Then it is killed for real before each instruction (operations with long paths before some
  * hundred of them, unless `long` is given).
  *
- * Usage: ops [long | scene's name]
+ * Usage: ops [long] [part of a scene's name]
  */
 #include <linux/futex.h>
 
@@ -547,10 +547,12 @@ perform(void)
 int
 main(int argc, char **argv)
 {
+	const char *name;
 	pid_t pid;
 
 	step_init(argv);
 	longer = argc > 1 && strcmp(argv[1], "long") == 0;
+	name = argv[1 + longer];
 	room_make();
 	world_enter(room_dir, 0);
 	tally = shared(sizeof *tally);
@@ -560,7 +562,7 @@ main(int argc, char **argv)
 	mpq_owner_of(pid, &keeper);
 	for (size_t i = 0; i < nscenes; i++) {
 		scene = &scenes[i];
-		if (argc < 2 || longer || strstr(scene->name, argv[1]) != NULL)
+		if (name == NULL || strstr(scene->name, name) != NULL)
 			perform();
 	}
 	kill_child(pid);

@@ -310,9 +310,12 @@ by_steps(const struct trial *trial, bool *told)
 {
 	int sig = 0;
 
-	for (uint64_t n = trial->point->step; n > 0; n -= sig == 0)
+	for (uint64_t n = trial->point->step; n > 0; n -= sig == 0) {
 		if (resume(trial, PTRACE_SINGLESTEP, &sig, told) == DEAD)
 			return how_it_died();
+		if (flags->done)
+			return STEP_ACTED;   /* a shorter path this time */
+	}
 	return STEP_KILLED;
 }
 
