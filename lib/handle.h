@@ -50,6 +50,7 @@ struct mpq {
 	mpq_time looked;             /* when this handle last looked for dead owners */
 	bool sweeping;               /* it is looking now */
 	unsigned nested;             /* operations run on the way of another one, which may be asleep */
+	unsigned spin;               /* how long a short look is, in turns: doubled when it pays, halved when not */
 	bool had_share;              /* it has taken in bulk since it last found nothing */
 	uint64_t given_up;           /* so many other waiters did not come when they were let */
 	mpq_time turn_over;          /* until when they are let, 0: not yet */

@@ -54,7 +54,7 @@ commit(struct mpq *q)
 }
 
 /* Undo what the journal holds: the dead owner's, or our own unfinished transaction. Can be killed and done again at
- * any point. MPQ_DAMAGED if an entry is not one that set() could have written; nothing is undone then. */
+ * any point. MPQ_DAMAGED if an entry is not one that set() could have written; those before it are not undone then. */
 int journal_undo(struct mpq *q);
 
 #endif

@@ -8,7 +8,9 @@
  *  - `pending` points at the node before the compare-and-swap that takes the word, while sleeping, and from before
  *    the store that frees it until after the wake. If we die in between, the kernel looks at the word: ours: marks
  *    it "owner died" and wakes one; 0: we died between freeing and waking, or were woken and died before taking:
- *    wakes one. Without pending in the sleeper a wake can be lost (measured: 162 of 300).
+ *    wakes one. Without pending in the sleeper a wake can be lost (measured: 162 of 300). With it, one can still be
+ *    lost if a third process takes the freed word before the kernel looks (tests/model/lock.pml finds it): that is why
+ *    nobody sleeps longer than a slice.
  *  - who has slept takes the word with the waiters bit set, since others may still sleep.
  *  - compiler barriers keep the stores in this order; the kernel reads them in program order, being the same CPU's
  *    (a process dies only after its stores are done).

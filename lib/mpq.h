@@ -284,8 +284,8 @@ struct mpq_stat {
 	int64_t created;            /* seconds since 1970 */
 };
 
-/* All figures of one instant. Of an end: size, bytes, held, unfinished, gets, dones, getters of what it receives,
- * puts and putters of what it sends, closed if neither direction can be used any more. */
+/* All figures of one instant. Of an end: size, bytes, held, gets, getters of what it receives; puts, dones, unfinished,
+ * putters of what it sends; closed if neither direction can be used any more. */
 int mpq_stat(struct mpq *q, struct mpq_stat *st);
 
 /* Look for dead owners now, whatever the clock says. */
@@ -298,7 +298,8 @@ struct mpq_watch {
 	int ready;                  /* out: 0 not, 1 ready, MPQ_GONE it was removed, or another code: an error */
 };
 
-/* Wait until at least one is ready. MPQ_NOTYET, MPQ_INTR. Handles of one process, any number. */
+/* Wait until at least one is ready. MPQ_NOTYET, MPQ_INTR. Any number; beyond 127, threads help (their signals blocked) that
+ * are gone on return. A handle may be watched for several things. */
 int mpq_wait(struct mpq_watch *watches, size_t n, mpq_time deadline);
 
 /* Walk all of the segment under its lock: every invariant. MPQ_OK or MPQ_DAMAGED (and it is marked so). For

@@ -152,6 +152,26 @@ finish(struct mpq *q, struct op *op, int answer)
 	return op_leave(q, answer, NULL);
 }
 
+/* A stream's other end is often about to bring the next piece. A look of some microseconds, while nobody has to wake us,
+ * saves two system calls and two switches if it does; where it does not (no processor free for the other end, or a slow
+ * one) it shrinks to nearly nothing by itself. */
+#define SPIN_MOST 2048u
+static bool
+spin(struct mpq *q, const uint64_t *word)
+{
+	unsigned turns = q->spin;
+
+	while (turns-- > 0) {
+		if (get(word) != 0) {
+			q->spin = q->spin < SPIN_MOST ? q->spin * 2 : SPIN_MOST;
+			return true;
+		}
+		cpu_relax();
+	}
+	q->spin = q->spin > 16 ? q->spin / 2 : 8;
+	return false;
+}
+
 /* Under the lock, nothing changed: go to sleep until the event word moves or a slice is over. */
 static int
 sleep_on(struct mpq *q, struct op *op)
@@ -200,6 +220,17 @@ op_run(struct mpq *q, struct op *op)
 		}
 		if (answer != op->wait_code || op->kind == 0 || op->deadline == MPQ_NOW || mpq_now() >= op->deadline)
 			return finish(q, op, answer);
+		if (op->watched != NULL && q->asleep == 0 && q->spin != 0) {
+			op_leave(q, answer, NULL);
+			if (spin(q, op->watched))
+				continue;
+			if ((r = op_enter(q, op->deadline)) != MPQ_OK)
+				return r;
+			if (get(op->watched) != 0) {
+				op_leave(q, answer, NULL);
+				continue;
+			}
+		}
 		if ((r = sleep_on(q, op)) != MPQ_OK)
 			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, r) : r;
 	}

@@ -28,6 +28,7 @@ struct op {
 	int wait_code;
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
+	const uint64_t *watched;     /* before the first sleep, a short look whether this word is not 0 any more; NULL: none */
 	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;
 };

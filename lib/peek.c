@@ -102,7 +102,7 @@ peek_try(struct mpq *q, struct op *op)
 	if (r != 0 && (get(&s->flags) & SIDE_DROP))
 		return NEED_DROP;
 	if (peek->record != 0) {
-		peek->lost = r == 0 || p.seq != peek->found.seq;
+		peek->lost = r == 0 || p.seq != peek->found.seq || p.msgs < peek->found.msgs || p.bytes < peek->found.bytes;
 		return peek->lost ? MPQ_OK : pin_some(q, peek);
 	}
 	if (r == 0 && (get(&s->flags) & SIDE_CLOSED) && get(&s->held) <= owner_holds(q, peek->want->owner, op->side))

@@ -155,7 +155,7 @@ commit_bounds(struct mpq *q, const struct side *s, const struct piece *all, uint
 	if (get(&s->flags) & SIDE_CLOSED)
 		return MPQ_CLOSED;
 	*msgs = all->msgs, *bytes = all->bytes;
-	if (all->msgs <= room_msgs && extent_payload(all) <= room)
+	if (all->msgs <= room_msgs && extent_payload(all) <= room && (maxbytes == 0 || used <= maxbytes))
 		return MPQ_OK;
 	if (extent_measure(q, all, 1, 0, &one, &one_bytes) != MPQ_OK)
 		return MPQ_DAMAGED;
