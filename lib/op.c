@@ -64,7 +64,8 @@ op_enter(struct mpq *q, mpq_time deadline)
 		chunks = get(&q->head->chunks);
 		bytes = chunks <= FIRST_CHUNK ? HEAD_BYTES : chunks < MAX_CHUNKS ?
 		    chunk_offset((uint32_t)chunks - 1) + PAGE : UINT64_MAX;
-		if (bytes > q->length && bytes != UINT64_MAX) {
+		/* Both: the file may have been longer already when less of it was mapped. */
+		if ((bytes > q->length || bytes > q->mapped) && bytes != UINT64_MAX) {
 			/* A dead owner's journal, if there is one, stays as it is: whoever comes next undoes it. */
 			lock_free(q);
 			if ((r = map_all(q, bytes)) == MPQ_DAMAGED)

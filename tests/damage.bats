@@ -284,9 +284,9 @@ is_damaged() {
 		wait_stat getters 1 q
 		mpq-put q a
 		reap "$getter"
-		bg mpq-get -t 3 q 2>why.get
+		bg mpq-get -t 1 q 2>why.get
 		getter=$bg_pid
-		bg mpq-join -t 3 q 2>why.join
+		bg mpq-join -t 1 q 2>why.join
 		local join=$bg_pid
 		wait_stat getters 1 q
 		size=$(stat -c %s "$MPQ_DIR/mpq.q")

@@ -13,6 +13,17 @@ LINT_SH = tests/run tests/demo tests/helpers.bash completions/mpq.bash .ci/run $
 check: all $(UNITS)
 	tests/run $(foreach u,$(UNITS),"$(u)") $(EXTRA_CHECKS) $(SUITES)
 
+# Kills for a minute, a history of a million operations, every system call failing, a minute for each fuzzer, every
+# instruction of every operation, and the suites with address and undefined sanitizers.
+check-long: check torture fuzz crash-long check-sanitized
+
+check-sanitized:
+	rm -rf $(BUILD)/sanitized && mkdir -p $(BUILD)/sanitized
+	git ls-files -z | xargs -0 cp --parents -t $(BUILD)/sanitized
+	$(MAKE) -C $(BUILD)/sanitized LDFLAGS= CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all' all
+	cd $(BUILD)/sanitized && tests/run $(patsubst %,tests/%.bats,names create put get framing streams holds join close rm \
+		stat signals pipe attach wait move work damage)
+
 demo: all
 	tests/demo
 
@@ -26,4 +37,4 @@ lint:
 		gcc $(ALL_CFLAGS) $$d -Ilib -Werror -c -o /dev/null $$f || exit 1; done
 	@echo lint: clean
 
-.PHONY: check demo lint
+.PHONY: check check-long check-sanitized demo lint
