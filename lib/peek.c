@@ -13,7 +13,6 @@
 #include "queue.h"
 #include "side.h"
 
-#define QUEUED (1u << KIND_FRESH | 1u << KIND_RETURNED)
 #define PINS 32u                     /* chunks in one transaction: one word each; 2 MiB */
 
 struct peek {

@@ -92,14 +92,14 @@ need() {
 
 @test "install and uninstall: everything comes, everything goes" {
 	need make
-	make -s -C "$root" install DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr
+	make -s -C "$root" install DESTDIR="$BATS_TEST_TMPDIR/dest" PREFIX=/usr
 	local command
 	for command in $(commands); do
-		[[ -x $BATS_TEST_TMPDIR/root/usr/bin/$command && -f $BATS_TEST_TMPDIR/root/usr/share/man/man1/$command.1 ]]
+		[[ -x $BATS_TEST_TMPDIR/dest/usr/bin/$command && -f $BATS_TEST_TMPDIR/dest/usr/share/man/man1/$command.1 ]]
 	done
-	[[ -f $BATS_TEST_TMPDIR/root/usr/share/man/man7/mpq.7 ]]
-	make -s -C "$root" uninstall DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr
-	[[ -z $(find "$BATS_TEST_TMPDIR/root" -type f) ]]
+	[[ -f $BATS_TEST_TMPDIR/dest/usr/share/man/man7/mpq.7 ]]
+	make -s -C "$root" uninstall DESTDIR="$BATS_TEST_TMPDIR/dest" PREFIX=/usr
+	[[ -z $(find "$BATS_TEST_TMPDIR/dest" -type f) ]]
 }
 
 @test "the commands are linked statically, and the library prints, exits and asks the environment for nothing" {

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * put.c - one message into the queue.
+ *
+ * A small message is copied to the tail of the queue under the lock: the tail is a chunk of which the side has one
+ * reference, and the last fresh extent usually ends where it is filled to. A large one goes through a writer
+ * (writer.c), which copies outside the lock.
+ */
+#include <string.h>
+
+#include "extent.h"
+#include "journal.h"
+#include "owner.h"
+#include "queue.h"
+#include "side.h"
+
+struct put {
+	struct op op;
+	const unsigned char *msg;
+	size_t len;
+	bool newline, nul;           /* does it contain one? */
+	unsigned framing;            /* chosen; decides the bytes around it */
+};
+
+static size_t
+put_bytes(const struct put *put)
+{
+	return put->len + framing_bytes(put->framing);
+}
+
+/* Can it be told apart in a run of that framing? Lengths hold anything, and stay once they are there, so that
+ * alternating messages do not shatter the queue. */
+static bool
+fits_framing(const struct put *put, unsigned framing)
+{
+	return framing == MPQ_LENGTHS || (framing == MPQ_LINES && !put->newline) || (framing == MPQ_NULS && !put->nul);
+}
+
+static void
+put_copy(struct mpq *q, uint32_t chunk, uint32_t fill, const struct put *put, size_t from, size_t n)
+{
+	unsigned char *to = (unsigned char *)at(q, chunk_offset(chunk)) + fill;
+	unsigned char front[4] = { (unsigned char)(put->len >> 24), (unsigned char)(put->len >> 16),
+		(unsigned char)(put->len >> 8), (unsigned char)put->len };
+	size_t before = put->framing == MPQ_LENGTHS ? sizeof front : 0, part;
+
+	if (from < before) {
+		part = before - from < n ? before - from : n;
+		memcpy(to, front + from, part);
+		to += part, from += part, n -= part;
+	}
+	from -= before;
+	if (n > 0 && from < put->len) {
+		part = put->len - from < n ? put->len - from : n;
+		memcpy(to, put->msg + from, part);
+		to += part, n -= part;
+	}
+	if (n > 0)
+		*to = put->framing == MPQ_LINES ? '\n' : '\0';
+}
+
+/* Room at the tail: where the message begins, and the chunk where it ends. */
+static int
+put_room(struct mpq *q, struct side *s, size_t need, uint32_t *chunk, uint32_t *fill, uint32_t *last)
+{
+	uint64_t tail = get(&s->tail);
+	uint32_t capacity;
+	int err;
+
+	*chunk = LOW(tail), *fill = HIGH(tail);
+	if (*chunk != 0) {
+		if (!is_chunk(q, *chunk) || *fill > (capacity = chunk_capacity(q, *chunk)))
+			return MPQ_DAMAGED;
+		if (chunk_extra(q, *chunk) == 0)
+			*fill = 0;           /* nobody else refers to it: begin again, where the cache is warm */
+		*last = *chunk;
+		if (need <= capacity - *fill)
+			return MPQ_OK;
+		if (capacity == CHUNK && *fill < CHUNK) {
+			if ((err = chunk_take(q, last)) != MPQ_OK)
+				return err;
+			chunk_join(q, *chunk, *last);
+			return MPQ_OK;       /* it begins in one and ends in the next */
+		}
+	}
+	if ((err = chunk_take_small(q, need, last)) != MPQ_OK)
+		return err;
+	if (*chunk != 0 && *fill == CHUNK && chunk_capacity(q, *last) == CHUNK)
+		chunk_join(q, *chunk, *last);  /* the last extent may go on in it */
+	return MPQ_OK;
+}
+
+/* Link the message: to the last extent if it ends there, else as a new one. The tail moves on. */
+static int
+put_link(struct mpq *q, struct side *s, const struct put *put, uint32_t chunk, uint32_t fill, uint32_t last)
+{
+	size_t n = put_bytes(put);
+	bool spans = chunk != last && fill < CHUNK && chunk != 0 && chunk_capacity(q, chunk) == CHUNK;
+	struct piece m = { .first = spans || chunk == last ? chunk : last, .from = spans || chunk == last ? fill : 0,
+		.last = last, .bytes = n, .msgs = 1, .seq = get(&s->puts), .kind = KIND_FRESH,
+		.framing = put->framing, .side = put->op.side }, e;
+	uint32_t tail = HIGH(get(&s->fresh)), end;
+	int err;
+
+	end = (uint32_t)(m.first == last ? m.from + n : m.from + n - CHUNK);
+	if (tail != 0) {
+		if (extent_read(q, tail, 1u << KIND_FRESH, &e) != MPQ_OK)
+			return MPQ_DAMAGED;
+		if (e.bytes + n <= EXTENT_MAX && extent_adjoin(q, &e, &m)) {
+			struct extent *x = extent_at(q, tail);
+
+			set(q, &x->bytes, e.bytes + n);
+			set(q, &x->msgs, e.msgs + 1);
+			if (e.last != last) {
+				set(q, &x->end, PAIR(last, 0));
+				chunk_ref(q, last);
+			}
+			goto linked;
+		}
+	}
+	if ((err = extent_new(q, &m, &tail)) != MPQ_OK)
+		return err;
+	list_append(q, &s->fresh, tail);
+	chunk_ref(q, m.first);
+	if (m.first != last)
+		chunk_ref(q, last);
+linked:
+	/* The chunk that the tail leaves loses the tail's reference; in the new one, chunk_take's became it. */
+	if (LOW(get(&s->tail)) != 0 && LOW(get(&s->tail)) != last && chunk_unref(q, LOW(get(&s->tail))) != MPQ_OK)
+		return MPQ_DAMAGED;
+	set(q, &s->tail, PAIR(last, end));
+	return MPQ_OK;
+}
+
+static int
+put_bounds(const struct side *s, size_t len)
+{
+	uint64_t maxsize = get(&s->maxsize), maxbytes = get(&s->maxbytes), bytes = get(&s->bytes);
+
+	if (get(&s->flags) & SIDE_CLOSED)
+		return MPQ_CLOSED;
+	if (maxbytes != 0 && len > maxbytes)
+		return MPQ_TOOBIG;
+	if ((maxsize != 0 && get(&s->size) >= maxsize) || (maxbytes != 0 && bytes + len > maxbytes))
+		return MPQ_FULL;
+	return MPQ_OK;
+}
+
+static int
+put_try(struct mpq *q, struct op *op)
+{
+	struct put *put = (struct put *)op;
+	struct side *s = side_at(q, op->side);
+	uint32_t chunk, fill, last, tail = HIGH(get(&s->fresh));
+	size_t first;
+	struct piece e;
+	int err;
+
+	if ((err = put_bounds(s, put->len)) != MPQ_OK)
+		return err;
+	put->framing = put->newline ? MPQ_LENGTHS : MPQ_LINES;
+	if (tail != 0) {
+		if (extent_read(q, tail, 1u << KIND_FRESH, &e) != MPQ_OK)
+			return MPQ_DAMAGED;
+		if (fits_framing(put, e.framing))
+			put->framing = e.framing;
+	}
+	op->bytes = put_bytes(put);
+	if ((err = put_room(q, s, put_bytes(put), &chunk, &fill, &last)) != MPQ_OK)
+		return err;
+	if (chunk != 0 && chunk_capacity(q, chunk) == CHUNK && fill < CHUNK && chunk != last) {
+		first = CHUNK - fill;
+		put_copy(q, chunk, fill, put, 0, first);
+		put_copy(q, last, 0, put, first, put_bytes(put) - first);
+	} else
+		put_copy(q, last, chunk == last ? fill : 0, put, 0, put_bytes(put));
+	if ((err = put_link(q, s, put, chunk, fill, last)) != MPQ_OK)
+		return err;
+	add(q, &s->size, 1);
+	add(q, &s->bytes, put->len);
+	add(q, &s->puts, 1);
+	wake_note(q, &op->wakes, op->side, WAIT_GET, 1);
+	return MPQ_OK;
+}
+
+/* A message that is not copied under the lock: through a reservation, as a run of its own. */
+static int
+put_large(struct mpq *q, const void *msg, size_t len, mpq_time deadline)
+{
+	uint64_t put, bytes;
+	struct mpq_writer w;
+	mpq_time now = mpq_now();
+	int err;
+
+	mpq_writer_init(&w, q, MPQ_BARE);
+	if ((err = mpq_writer_append(&w, msg, len)) == MPQ_OK)
+		err = mpq_writer_commit(&w, 1, len, deadline == MPQ_FOREVER ? deadline : deadline > now ?
+		    deadline - now : 0, &put, &bytes);
+	mpq_writer_reset(&w);
+	return err;
+}
+
+int
+mpq_put(struct mpq *q, const void *msg, size_t len, mpq_time deadline)
+{
+	struct put put = { .op = { .try = put_try, .side = q->out, .kind = WAIT_PUT, .wait_code = MPQ_FULL,
+		.deadline = deadline }, .msg = msg, .len = len };
+
+	if (q->out == NO_SIDE)
+		return MPQ_WRONGEND;
+	if (len > SMALL)
+		return put_large(q, msg, len, deadline);
+	put.newline = len != 0 && memchr(msg, '\n', len) != NULL;
+	put.nul = len != 0 && memchr(msg, '\0', len) != NULL;
+	return op_run(q, &put.op);
+}
+
+static int
+can_put_try(struct mpq *q, struct op *op)
+{
+	return get(&side_at(q, op->side)->flags) & SIDE_CLOSED ? MPQ_CLOSED : MPQ_OK;
+}
+
+int
+mpq_can_put(struct mpq *q)
+{
+	struct op op = { .try = can_put_try, .side = q->out, .deadline = MPQ_FOREVER };
+
+	return q->out == NO_SIDE ? MPQ_WRONGEND : op_run(q, &op);
+}
