@@ -180,11 +180,16 @@ void
 work_signals_reset(void)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL };
+	static const unsigned long kernel_default[4];        /* SIG_DFL in the kernel's form */
 	sigset_t none;
 
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sigismember(&changed, sig) == 1)
 			sigaction(sig, &action, NULL);
+	/* Those that the C library keeps to itself, and whose disposition it does not let anybody change: a parent that was
+	 * not linked with it may have ignored them. */
+	for (int sig = 32; sig < SIGRTMIN; sig++)
+		syscall(SYS_rt_sigaction, sig, kernel_default, NULL, (size_t)_NSIG / 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

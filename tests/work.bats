@@ -393,8 +393,8 @@ again_until_gone() {
 @test "output is written whole when a job ends, standard error where ours goes" {
 	setup_queue 1 2
 	setup_gate
+	mkfifo go1 go2                       # before the jobs look for them
 	bg mpq-work -j2 q sh -c 'echo "a$1"; echo "e$1" >&2; read -r x <"go$1"; echo "b$1"; echo "f$1" >&2' sh >out 2>err
-	mkfifo go1 go2
 	timeout 10 sh -c 'echo >go2'
 	wait_until has_lines 2 out
 	[[ $(<out) == $'a2\nb2' && $(<err) == $'e2\nf2' ]]
