@@ -313,7 +313,7 @@ owned() {
 	mkfifo fifo
 	bg mpq-put p@1 <>fifo
 	local putter=$bg_pid
-	exec 7>fifo
+	exec 7<>fifo                         # read and write: a line must not fail when the putter has just ended
 	# More than a few lines at once, so that it has had a reservation.
 	seq 100 >&7
 	wait_stat puts 100 p@1
