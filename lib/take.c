@@ -35,7 +35,7 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 /* A bulk getter leaves the others who wait their share: so much of what is there, and then the time to come for it. Who
  * was woken needs a moment to run, in which we could take share after share; so the second one waits until they have
  * come, or have shown that they do not (stopped, say): a fast getter is not held up by a slow one more than once. */
-#define TURN ((mpq_time)20000000)    /* ns for a woken process to run, on a busy machine */
+#define TURN ((mpq_time)100000000)   /* ns for a woken process to run, on a busy machine */
 #define TURN_NAP ((mpq_time)200000)
 
 static bool
@@ -104,6 +104,7 @@ take_try(struct mpq *q, struct op *op)
 
 	if (r == 0) {
 		q->had_share = false;
+		q->given_up = 0;
 		return take_nothing(q, s, op->side, take->want->owner);
 	}
 	if (get(&s->flags) & SIDE_DROP)
@@ -149,7 +150,8 @@ mpq_take(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time de
 		return MPQ_WRONGEND;
 	owner_look_first(q);
 	if ((want->flags & (MPQ_SHARE | MPQ_PEEK)) == MPQ_SHARE) {
-		take.op.watched = &side_at(q, q->in)->size;
+		/* Not while others sleep: who looks would be there before whoever is woken, each time. */
+		take.op.watched = get(&side_at(q, q->in)->waiting[WAIT_GET]) == 0 ? &side_at(q, q->in)->size : NULL;
 		q->spin += q->spin == 0 ? 8 : 0;
 	}
 	if (want->flags & MPQ_PEEK)

@@ -621,7 +621,8 @@ whole_lines() {
 		getters+=("$bg_pid")
 	done
 	wait_stat getters 8 q
-	seq 10000 | mpq-put q
+	seq 10000 >lines                     # one read, one run: all eight wait for it
+	mpq-put q <lines
 	try 0 mpq-close q
 	wait_stat size 0 q
 	printf '%s\n' 1 2 3 4 5 6 7 8 >&7
