@@ -531,7 +531,7 @@ perform(void)
 	images_free(&images);
 	if (tally->faults == 0)
 		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
-	OK(tally->faults == 0 && tally->missed <= tally->kills / 4 && ((scene->flags & SAME) ||
+	OK(tally->faults == 0 && tally->missed <= tally->kills / 10 * 9 && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
 	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
 	    (long long)tally->kills, (long long)tally->faults);
