@@ -98,7 +98,13 @@ check_list(struct walk *w, uint64_t list, unsigned kind, uint32_t side, uint64_t
 	for (; r != 0; prev = r, r = record_next(w->q, r)) {
 		REQUIRE(extent_read(w->q, r, 1u << kind, &p) == MPQ_OK && record_prev(w->q, r) == prev);
 		REQUIRE(p.side == side && p.seq >= *seq && w->records++ < record_limit(w->q));
-		REQUIRE(check_chain(w, &p) == MPQ_OK && check_contents(w, &p) == MPQ_OK);
+		REQUIRE(check_chain(w, &p) == MPQ_OK);
+		if (kind == KIND_FRESH && list == PAIR(r, r) && p.msgs == 0) {       /* idle (put.c) */
+			REQUIRE(p.bytes == 0 && p.first == p.last);
+			prev = r;
+			break;
+		}
+		REQUIRE(check_contents(w, &p) == MPQ_OK);
 		*seq = p.seq + p.msgs;
 		w->size[side] += p.msgs;
 		w->bytes[side] += extent_payload(&p);

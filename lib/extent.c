@@ -73,14 +73,6 @@ extent_new(struct mpq *q, const struct piece *p, uint32_t *r)
 	return MPQ_OK;
 }
 
-unsigned
-framing_bytes(unsigned framing)
-{
-	static const unsigned char bytes[] = { 0, 1, 1, 4, 0 };
-
-	return bytes[framing];
-}
-
 uint64_t
 extent_payload(const struct piece *p)
 {

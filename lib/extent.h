@@ -35,7 +35,12 @@ void extent_write(struct mpq *q, uint32_t r, const struct piece *p);
 int extent_new(struct mpq *q, const struct piece *p, uint32_t *r);
 
 /* Bytes of framing for each message. */
-unsigned framing_bytes(unsigned framing);
+static inline unsigned
+framing_bytes(unsigned framing)
+{
+	return framing == MPQ_LENGTHS ? 4 : framing == MPQ_LINES || framing == MPQ_NULS;
+}
+
 /* Bytes of messages, framing not counted. */
 uint64_t extent_payload(const struct piece *p);
 /* Chunks that it touches. */

@@ -31,6 +31,14 @@ copy_out(struct mpq *q, const struct piece *p, uint64_t skip, unsigned char *to,
 	}
 }
 
+/* Is it the last message, at the tail? Then its extent becomes idle (put.c). */
+static bool
+can_idle(const struct side *s, const uint64_t *list, uint32_t r, const struct piece *p)
+{
+	return list == &s->fresh && get(list) == PAIR(r, r) && p->first == LOW(get(&s->tail)) && p->last == p->first &&
+	    !p->pinned;
+}
+
 /* The first message leaves the extent: nothing of it is left, or the extent begins after it. */
 static int
 shed_first(struct mpq *q, uint64_t *list, uint32_t r, struct piece *p, uint64_t bytes)
@@ -38,6 +46,11 @@ shed_first(struct mpq *q, uint64_t *list, uint32_t r, struct piece *p, uint64_t 
 	uint64_t cut = p->from + bytes;
 	uint32_t first = p->first, next;
 
+	if (p->msgs == 1 && can_idle(side_at(q, p->side), list, r, p)) {
+		set(q, &extent_at(q, r)->bytes, 0);
+		set(q, &extent_at(q, r)->msgs, 0);
+		return MPQ_OK;
+	}
 	if (p->msgs == 1)
 		return list_remove(q, list, r) == MPQ_OK ? extent_drop(q, r, p) : MPQ_DAMAGED;
 	if (cut >> CHUNK_SHIFT != 0) {
@@ -66,7 +79,8 @@ get_try(struct mpq *q, struct op *op)
 		return take_nothing(q, s, op->side, NULL);
 	if (get(&s->flags) & SIDE_DROP)
 		return NEED_DROP;
-	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || extent_measure(q, &p, 1, 0, &msgs, &bytes) != MPQ_OK)
+	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 || p.side != op->side ||
+	    extent_measure(q, &p, 1, 0, &msgs, &bytes) != MPQ_OK || bytes < framing_bytes(p.framing))
 		return MPQ_DAMAGED;
 	payload = bytes - framing_bytes(p.framing);
 	*one->len = payload;
@@ -81,7 +95,8 @@ get_try(struct mpq *q, struct op *op)
 	set(q, &s->bytes, get(&s->bytes) - payload);
 	add(q, &s->gets, 1);
 	wake_note(q, &op->wakes, op->side, WAIT_PUT, get(&s->maxbytes) != 0 ? UINT64_MAX : 1);
-	side_unheld(q, op->side, 0, &op->wakes);
+	if ((get(&s->flags) & SIDE_CLOSED) && get(&s->size) == 0)
+		wake_note(q, &op->wakes, op->side, WAIT_GET, UINT64_MAX);
 	one->idle = get(&s->size) == 0;
 	one->surplus = chunk_surplus(q, one->idle);
 	return MPQ_OK;

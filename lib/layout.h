@@ -100,7 +100,7 @@ struct side {                                /* one direction: a queue has one, 
 	uint64_t flags;
 	uint64_t size, bytes, held;          /* bytes: of messages, framing not counted */
 	uint64_t puts, gets, dones;          /* unfinished = puts - dones; the next ticket is puts */
-	uint64_t fresh;                      /* extents: head, tail */
+	uint64_t fresh;                      /* extents: head, tail; alone, it may be idle: without messages (put.c) */
 
 	uint64_t returned;                   /* extents, by ticket: head, tail */
 	uint64_t tail;                       /* the chunk that small messages are copied to: chunk, fill */

@@ -43,6 +43,8 @@ find_queued(struct mpq *q, uint32_t side, uint64_t after, uint32_t *record, stru
 			r = LOW(get(list));
 		}
 	}
+	if (r != 0 && p->msgs == 0)          /* idle: it may come after returned ones */
+		r = 0;
 	*record = r;
 	if (r == 0 || after <= p->seq)
 		return MPQ_OK;

@@ -17,7 +17,24 @@ side_first(const struct mpq *q, uint32_t side, uint64_t **list)
 	struct side *s = side_at(q, side);
 
 	*list = LOW(get(&s->returned)) != 0 ? &s->returned : &s->fresh;
-	return LOW(get(*list));
+	return get(&s->size) != 0 ? LOW(get(*list)) : 0;
+}
+
+/* An idle extent is one thing less to make for the next message, but must not keep a chunk from others. */
+int
+side_drop_idle(struct mpq *q, uint32_t side)
+{
+	struct side *s = side_at(q, side);
+	uint32_t r = LOW(get(&s->fresh));
+	struct piece p;
+
+	if (r == 0)
+		return MPQ_OK;
+	if (extent_read(q, r, 1u << KIND_FRESH, &p) != MPQ_OK)
+		return MPQ_DAMAGED;
+	if (p.msgs != 0)
+		return MPQ_OK;
+	return list_remove(q, &s->fresh, r) == MPQ_OK ? extent_drop(q, r, &p) : MPQ_DAMAGED;
 }
 
 void
@@ -82,7 +99,7 @@ join_neighbours(struct mpq *q, uint32_t side, uint32_t r, struct piece *p, uint3
 	if (next != 0) {
 		if (extent_read(q, next, QUEUED, &n) != MPQ_OK)
 			return MPQ_DAMAGED;
-		if (extent_adjoin(q, p, &n)) {
+		if (n.msgs != 0 && extent_adjoin(q, p, &n)) {
 			n.kind = WHAT_KIND(get(&extent_at(q, next)->what));
 			if ((err = extent_merge(q, next, p, &n)) != MPQ_OK)
 				return err;
@@ -154,7 +171,7 @@ side_drop_some(struct mpq *q, uint32_t side, struct wakes *wakes, bool *more)
 	int err;
 
 	for (unsigned n = 0; n < STEP_EXTENTS && (r = side_first(q, side, &list)) != 0; n++) {
-		if (extent_read(q, r, QUEUED, &p) != MPQ_OK || list_remove(q, list, r) != MPQ_OK)
+		if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 || list_remove(q, list, r) != MPQ_OK)
 			return MPQ_DAMAGED;
 		payload = extent_payload(&p);
 		if (get(&s->size) < p.msgs || get(&s->bytes) < payload)

@@ -36,8 +36,11 @@ int side_return(struct mpq *q, uint32_t r, struct piece *p, struct wakes *wakes)
 void side_close(struct mpq *q, uint32_t side, int drop, struct wakes *wakes);
 int side_drop_some(struct mpq *q, uint32_t side, struct wakes *wakes, bool *more);
 
-/* The first extent: of those returned, else of the fresh ones; 0 if there is none. */
+/* The first extent with messages: of those returned, else of the fresh ones; 0 if there is none. */
 uint32_t side_first(const struct mpq *q, uint32_t side, uint64_t **list);
+
+/* If the fresh extent is idle (put.c), it is freed. */
+int side_drop_idle(struct mpq *q, uint32_t side);
 
 #define STEP_EXTENTS 3u              /* extents that one transaction moves: bounds its journal (at most 32 words each) */
 

@@ -113,7 +113,7 @@ take_try(struct mpq *q, struct op *op)
 		return NEED_TURN;
 	if ((err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
-	if (extent_read(q, r, QUEUED, &p) != MPQ_OK ||
+	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 ||
 	    extent_measure(q, &p, share, take->want->bytes, &msgs, &bytes) != MPQ_OK)
 		return MPQ_DAMAGED;
 	if (msgs < p.msgs) {

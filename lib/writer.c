@@ -42,12 +42,15 @@ reservation_read(struct mpq *q, const struct mpq_writer *w, struct piece *p)
 /* The first chunk of a reservation: the side's tail, if there is some room in it, so that many short runs do not take a
  * chunk each; the tail's reference becomes ours, and reset gives it back. Else a free one. */
 static int
-first_chunk(struct mpq *q, struct side *s, uint32_t *chunk, uint32_t *from)
+first_chunk(struct mpq *q, uint32_t side, uint32_t *chunk, uint32_t *from)
 {
+	struct side *s = side_at(q, side);
 	uint64_t tail = get(&s->tail);
 	uint32_t fill = HIGH(tail);
 
 	*from = 0;
+	if (side_drop_idle(q, side) != MPQ_OK)
+		return MPQ_DAMAGED;
 	if (LOW(tail) == 0 || !is_chunk(q, LOW(tail)) || chunk_capacity(q, LOW(tail)) != CHUNK)
 		return chunk_take(q, chunk);
 	if (chunk_extra(q, LOW(tail)) == 0)
@@ -73,7 +76,7 @@ space_try(struct mpq *q, struct op *op)
 	if ((err = owner_slot(q, &slot)) != MPQ_OK)
 		return err;
 	if (w->reservation == 0) {
-		if ((err = first_chunk(q, side_at(q, op->side), &write->chunk, &write->from)) != MPQ_OK)
+		if ((err = first_chunk(q, op->side, &write->chunk, &write->from)) != MPQ_OK)
 			return err;
 		p.first = p.last = write->chunk, p.slot = slot, p.bytes = CHUNK;
 		if ((err = extent_new(q, &p, &record)) != MPQ_OK)
@@ -200,13 +203,15 @@ reservation_shift(struct mpq *q, struct mpq_writer *w, const struct piece *p, ui
 static int
 commit_link(struct mpq *q, struct side *s, struct piece *m, bool shared)
 {
-	uint32_t tail = HIGH(get(&s->fresh)), r;
+	uint32_t tail, r;
 	struct piece e;
 	int err;
 
+	if (side_drop_idle(q, m->side) != MPQ_OK)
+		return MPQ_DAMAGED;
 	if (shared)
 		chunk_ref(q, m->last);
-	if (tail != 0) {
+	if ((tail = HIGH(get(&s->fresh))) != 0) {
 		if (extent_read(q, tail, 1u << KIND_FRESH, &e) != MPQ_OK)
 			return MPQ_DAMAGED;
 		if (e.bytes + m->bytes <= EXTENT_MAX && extent_adjoin(q, &e, m))
