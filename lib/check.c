@@ -8,7 +8,7 @@
  *    and tails (a pin and garbage count as extents, a chunk inside an extent as one reference);
  *  - extents: their chunks form the chain their bytes say, they hold as many messages as they say;
  *  - the returned are sorted by ticket, below the fresh, which are sorted, all below `puts`;
- *  - size, bytes, held and the holders' counts are the sums over the extents; waiting is what the slots say;
+ *  - size, bytes, held and the holders' counts are the sums over the extents; waiting and sharers are what the slots say;
  *  - records: used + free + never used = capacity, for each pool, and all that is used is reachable.
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 
 #include "check.h"
 #include "extent.h"
+#include "owner.h"
 #include "side.h"
 
 struct walk {
@@ -23,7 +24,7 @@ struct walk {
 	uint32_t *refs;              /* per chunk: references found */
 	uint8_t *state;              /* per chunk: where it was found */
 	uint64_t records;            /* used ones found */
-	uint64_t size[2], bytes[2], held[2], waiting[2][WAIT_KINDS];
+	uint64_t size[2], bytes[2], held[2], waiting[2][WAIT_KINDS], sharers[2];
 };
 enum { SEEN_FREE = 1, SEEN_POOL };
 
@@ -181,6 +182,8 @@ check_slots(struct walk *w)
 		REQUIRE((waits & 0xff) < WAIT_KINDS && waits >> 8 <= 1);
 		if (waits != 0)
 			w->waiting[waits >> 8][waits & 0xff]++;
+		for (uint32_t side = 0; side < 2; side++)
+			w->sharers[side] += (get(&s->what) & SLOT_SHARER(side)) != 0;
 	}
 	REQUIRE(prev == HIGH(list) && n == get(&w->q->head->nslots));
 	return MPQ_OK;
@@ -233,6 +236,7 @@ check_all(struct walk *w)
 	REQUIRE(check_slots(w) == MPQ_OK);
 	for (uint32_t side = 0; side < 2; side++) {
 		REQUIRE(w->held[side] == get(&head->side[side].held));
+		REQUIRE(w->sharers[side] == get(&head->side[side].sharers));
 		for (unsigned kind = 1; kind < WAIT_KINDS; kind++)
 			REQUIRE(w->waiting[side][kind] == get(&head->side[side].waiting[kind]));
 	}

@@ -51,8 +51,8 @@ struct mpq {
 	bool sweeping;               /* it is looking now */
 	unsigned nested;             /* operations run on the way of another one, which may be asleep */
 	unsigned spin;               /* how long a short look is, in turns: doubled when it pays, halved when not */
-	bool had_share;              /* it has taken in bulk since it last found nothing */
-	uint64_t given_up;           /* so many other waiters did not come when they were let */
+	uint32_t round;              /* of shares in which it has had one (take.c), 0: none */
+	uint64_t given_up;           /* so many woken getters did not come when they were let */
 	mpq_time turn_over;          /* until when they are let, 0: not yet */
 	char path[];                 /* of the file, to look at it again */
 };

@@ -88,7 +88,7 @@ struct slot {
 	uint64_t list;                       /* extents it works on: head, tail */
 	uint64_t held;                       /* extents it holds: head, tail, in the order of taking */
 	uint64_t held_msgs;
-	uint64_t what;                       /* KIND_SLOT:8, slot kind:8, side:8; time name space:32 */
+	uint64_t what;                       /* KIND_SLOT:8, slot kind:8, side:8, sharer of a side:2; time name space:32 */
 	uint64_t free;                       /* of a free record: the next one */
 };
 
@@ -106,12 +106,16 @@ struct side {                                /* one direction: a queue has one, 
 	uint64_t tail;                       /* the chunk that small messages are copied to: chunk, fill */
 	uint64_t waiting[WAIT_KINDS];        /* sleepers by kind; [0] unused */
 	uint64_t maxsize, maxbytes;          /* 0: no bound */
-	uint64_t unused[7];
+	uint64_t sharers;                    /* handles that take in bulk, until they leave */
+	uint64_t round;                      /* of shares: its number; how many sharers have had theirs in it */
+	uint64_t unused[5];
 };
 
 struct events {                              /* futex words, a line of their own */
 	uint32_t word[WAIT_KINDS];
-	uint32_t unused[11];
+	uint32_t coming[WAIT_PUT + 1];       /* getters, putters that were woken and have not been here since; a hint */
+	uint64_t woken[WAIT_PUT + 1];        /* when the last of them was, ns; a hint */
+	uint64_t unused;
 };
 
 #define JOURNAL_MAX 144u

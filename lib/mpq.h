@@ -213,7 +213,8 @@ struct mpq_want {
 };
 
 enum {
-	MPQ_SHARE = 1,              /* leave the others who wait their share of what is there */
+	MPQ_SHARE = 1,              /* leave others their share of what is there: those who wait, and all handles that have
+	                               taken so and are not detached yet */
 	MPQ_COUNT_ATTEMPT = 2,      /* one more attempt at it (msgs must be 1) */
 	MPQ_PEEK = 4                /* look, do not take: the run stays in the queue; `after` tells where to go on */
 };

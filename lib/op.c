@@ -19,6 +19,7 @@
 #include "owner.h"
 #include "queue.h"
 #include "segment.h"
+#include "side.h"
 
 #define LOOK_AGAIN ((mpq_time)1000000)       /* one handle does not look more often than this before a "no", ns */
 
@@ -139,14 +140,30 @@ look_first(struct mpq *q)
 		(void)mpq_sweep(q);
 }
 
+/* Under the lock: a sleeper has what it waited for. If there is more, it wakes the next one: it was woken for all that came
+ * since (wait.c). */
+static void
+pass_on(struct mpq *q, struct op *op)
+{
+	const struct side *s = side_at(q, op->side);
+	uint64_t maxsize = get(&s->maxsize), maxbytes = get(&s->maxbytes);
+
+	if (op->kind == WAIT_GET ? get(&s->size) != 0 : op->kind == WAIT_PUT &&
+	    (maxsize == 0 || get(&s->size) < maxsize) && (maxbytes == 0 || get(&s->bytes) < maxbytes))
+		wake_note(q, &op->wakes, op->side, op->kind, 1);
+}
+
 /* The operation is over: under the lock, with its transaction undone or still open, and written down as a sleeper or
  * not (perhaps by an operation before it, that could not get the lock any more). A sleeper's entry goes in a
  * transaction of its own if the operation failed. */
 static int
 finish(struct mpq *q, struct op *op, int answer)
 {
-	int r = op->stays_asleep || q->nested ? MPQ_OK : owner_wait_over(q);
+	bool slept = q->asleep != 0 && !op->stays_asleep && !q->nested;
+	int r = slept ? owner_wait_over(q) : MPQ_OK;
 
+	if (slept && answer == MPQ_OK && r == MPQ_OK)
+		pass_on(q, op);
 	if (answer == MPQ_OK || r != MPQ_OK)
 		return op_leave(q, r, &op->wakes);
 	commit(q);
@@ -186,6 +203,7 @@ sleep_on(struct mpq *q, struct op *op)
 	if (r != MPQ_OK)
 		return r;
 	r = futex_wait(word, snapshot, wait_slice(op->deadline));
+	op->woken = r == 0 || __atomic_load_n(word, __ATOMIC_RELAXED) != snapshot;
 	owner_look(q);
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;
 }
@@ -200,6 +218,10 @@ op_run(struct mpq *q, struct op *op)
 		op->wakes.any = false;
 		if ((r = op_enter(q, op->deadline)) != MPQ_OK)
 			return r;
+		if (op->woken) {
+			wake_arrived(q, op->side, op->kind);
+			op->woken = false;
+		}
 		if ((answer = op->try(q, op)) == MPQ_OK) {
 			r = finish(q, op, MPQ_OK);
 			owner_look(q);

@@ -29,6 +29,7 @@ struct op {
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
 	const uint64_t *watched;     /* before the first sleep, a short look whether this word is not 0 any more; NULL: none */
+	bool woken;                  /* by somebody, and has not said so yet */
 	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;
 };

@@ -2,8 +2,8 @@
  *
  * owner.c - slots of processes: making, finding, freeing. Taking back what the dead had is in reap.c.
  *
- * A handle has a slot only while it has messages in hand, a reservation, something to free, or sleeps; so the table
- * is as long as what goes on, and a process that ends in order leaves nothing in it. A holder (mpq-get -o PID) has a
+ * A handle has a slot only while it has messages in hand, a reservation, something to free, or sleeps, and from its first
+ * bulk take on; so the table is as long as what goes on, and a process that ends in order leaves nothing in it. A holder (mpq-get -o PID) has a
  * slot for each side that it holds messages of; several commands may have taken them for it.
  */
 #include <unistd.h>
@@ -85,6 +85,34 @@ owner_slot(struct mpq *q, uint32_t *slot)
 	return MPQ_OK;
 }
 
+int
+owner_share(struct mpq *q, uint32_t side, uint32_t *slot)
+{
+	int err = owner_slot(q, slot);
+	uint64_t what;
+
+	if (err != MPQ_OK || ((what = get(&slot_at(q, *slot)->what)) & SLOT_SHARER(side)) != 0)
+		return err;
+	set(q, &slot_at(q, *slot)->what, what | SLOT_SHARER(side));
+	add(q, &side_at(q, side)->sharers, 1);
+	return MPQ_OK;
+}
+
+void
+owner_unshare(struct mpq *q, uint32_t slot)
+{
+	uint64_t what = get(&slot_at(q, slot)->what);
+
+	for (uint32_t side = 0; side < 2; side++) {
+		uint64_t *sharers = &side_at(q, side)->sharers;
+
+		if ((what & SLOT_SHARER(side)) == 0)
+			continue;
+		set(q, &slot_at(q, slot)->what, what &= ~SLOT_SHARER(side));
+		set(q, sharers, get(sharers) != 0 ? get(sharers) - 1 : 0);
+	}
+}
+
 /* Find a slot of a kind; *slot 0: there is none. */
 static int
 slot_find(const struct mpq *q, const struct mpq_owner *owner, enum slot_kind kind, uint32_t side, uint32_t *slot)
@@ -145,7 +173,8 @@ owner_release(struct mpq *q, uint32_t slot)
 {
 	struct slot *s = slot_at(q, slot);
 
-	if (get(&s->list) != 0 || get(&s->held) != 0 || HIGH(get(&s->who)) != 0)
+	if (get(&s->list) != 0 || get(&s->held) != 0 || HIGH(get(&s->who)) != 0 ||
+	    (get(&s->what) & (SLOT_SHARER(0) | SLOT_SHARER(1))) != 0)
 		return MPQ_OK;
 	if (list_remove(q, &q->head->slots, slot) != MPQ_OK || get(&q->head->nslots) == 0)
 		return MPQ_DAMAGED;

@@ -8,6 +8,8 @@
 
 #include "op.h"
 
+#define SLOT_SHARER(side) ((uint64_t)1 << (24 + (side)))    /* in slot.what */
+
 /* Outside the lock: find out who this process is (for NEED_SELF). */
 int owner_self(struct mpq *q);
 
@@ -22,11 +24,14 @@ bool owner_is_self(const struct mpq *q, uint32_t slot);
 
 /* [lock] The slot of this handle's process, made if there is none. NEED_SELF, NEED_RECORD. */
 int owner_slot(struct mpq *q, uint32_t *slot);
+/* [lock] The same, written down as that of a getter in bulk of a side, until owner_unshare (take.c). */
+int owner_share(struct mpq *q, uint32_t side, uint32_t *slot);
+void owner_unshare(struct mpq *q, uint32_t slot);
 /* [lock] The slot in which `owner` holds messages of a side. With `make` 0: *slot is 0 if there is none. */
 int owner_holder(struct mpq *q, const struct mpq_owner *owner, uint32_t side, int make, uint32_t *slot);
 /* [lock] A slot for the owner of an end of a pipe; made anew, it replaces the one before. */
 int owner_end(struct mpq *q, const struct mpq_owner *owner, uint32_t end);
-/* [lock] Free a slot that has nothing and waits for nothing. */
+/* [lock] Free a slot that has nothing, waits for nothing and shares nothing. */
 int owner_release(struct mpq *q, uint32_t slot);
 /* [lock] Messages that `owner` holds of a side, and that this process has in hand. */
 uint64_t owner_holds(struct mpq *q, const struct mpq_owner *owner, uint32_t side);

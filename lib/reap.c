@@ -135,7 +135,10 @@ reap_try(struct mpq *q, struct op *op)
 			return err;
 	}
 	reap->more = get(&s->list) != 0 || get(&s->held) != 0;
-	return reap->more ? MPQ_OK : owner_release(q, reap->dead.slot);
+	if (reap->more)
+		return MPQ_OK;
+	owner_unshare(q, reap->dead.slot);
+	return owner_release(q, reap->dead.slot);
 }
 
 static int

@@ -18,6 +18,7 @@ struct take {
 	struct op op;
 	const struct mpq_want *want;
 	struct mpq_run *run;
+	uint32_t round;              /* in which this is our share */
 };
 
 int
@@ -32,25 +33,28 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 	return MPQ_EMPTY;
 }
 
-/* A bulk getter leaves the others who wait their share: so much of what is there, and then the time to come for it. Who
- * was woken needs a moment to run, in which we could take share after share; so the second one waits until they have
- * come, or have shown that they do not (stopped, say): a fast getter is not held up by a slow one more than once. */
+/* Fair shares. A bulk getter is written down as a sharer until it leaves. They take in rounds: of what is there, each gets
+ * its part, divided by those who have not had theirs in this round, or who wait. Who has had his and comes again lets
+ * those who have been woken arrive, for a while; others, who are busy with what they have, are not waited for: he begins
+ * the next round, and leaves them their part of what is there. So nobody is held up by a slow one, and nobody walks off
+ * with everything while the others are on their way. */
 #define TURN ((mpq_time)100000000)   /* ns for a woken process to run, on a busy machine */
 #define TURN_NAP ((mpq_time)200000)
 
 static bool
-is_our_turn(struct mpq *q, uint64_t others, uint64_t size)
+is_our_turn(struct mpq *q, uint32_t side)
 {
+	uint64_t coming = wake_coming(q, side, WAIT_GET, TURN);
 	mpq_time now;
 
-	if (!q->had_share || others == q->given_up || size <= others) /* with fewer messages not all have been woken */
+	if (coming == 0 || coming == q->given_up)
 		return true;
 	now = mpq_now();
 	if (q->turn_over == 0)
 		q->turn_over = now + TURN;
 	if (now < q->turn_over)
 		return false;
-	q->given_up = others;
+	q->given_up = coming;                /* stopped, say: not waited for again */
 	return true;
 }
 
@@ -66,22 +70,33 @@ let_others(struct mpq *q)
 
 /* How many messages at most; 0: it is not our turn. */
 static uint64_t
-take_share(struct mpq *q, const struct side *s, const struct mpq_want *want)
+take_share(struct mpq *q, struct side *s, struct take *take)
 {
-	uint64_t others = get(&s->waiting[WAIT_GET]), size = get(&s->size), share;
+	const struct mpq_want *want = take->want;
+	uint64_t waiting = get(&s->waiting[WAIT_GET]), others, rest, round = get(&s->round), share;
+	uint32_t number = LOW(round), had = HIGH(round);
+	bool again = q->round != 0 && q->round == number;
 
 	if ((want->flags & MPQ_SHARE) == 0)
 		return want->msgs;
-	if (others != 0 && owner_is_self(q, q->slot) && (HIGH(get(&slot_at(q, q->slot)->who)) & 0xff) == WAIT_GET)
-		others--;                    /* that is us */
-	if (others == 0) {
+	waiting -= waiting != 0 && q->asleep == (WAIT_GET | take->op.side << 8);     /* that is us */
+	others = get(&s->sharers);
+	others -= others != 0;
+	if ((others | waiting) == 0) {
 		q->given_up = 0;
 		return want->msgs;
 	}
-	if (!is_our_turn(q, others, size))
+	rest = had - again < others ? others - (had - again) : 0;
+	if (again && rest + waiting != 0 && !is_our_turn(q, take->op.side))
 		return 0;
-	q->had_share = true, q->turn_over = 0;
-	share = size / (others + 1);
+	q->turn_over = 0;
+	if (again || had > others || number == 0) {
+		number = number % UINT32_MAX + 1;
+		had = 0, rest = others;
+	}
+	set(q, &s->round, PAIR(number, had + 1));
+	take->round = number;
+	share = get(&s->size) / ((rest > waiting ? rest : waiting) + 1);
 	return share < 1 ? 1 : share < want->msgs ? share : want->msgs;
 }
 
@@ -103,16 +118,15 @@ take_try(struct mpq *q, struct op *op)
 	int err;
 
 	if (r == 0) {
-		q->had_share = false;
 		q->given_up = 0;
 		return take_nothing(q, s, op->side, take->want->owner);
 	}
 	if (get(&s->flags) & SIDE_DROP)
 		return NEED_DROP;
-	if ((share = take_share(q, s, take->want)) == 0)
-		return NEED_TURN;
-	if ((err = owner_slot(q, &slot)) != MPQ_OK)
+	if ((err = take->want->flags & MPQ_SHARE ? owner_share(q, op->side, &slot) : owner_slot(q, &slot)) != MPQ_OK)
 		return err;
+	if ((share = take_share(q, s, take)) == 0)
+		return NEED_TURN;
 	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 ||
 	    extent_measure(q, &p, share, take->want->bytes, &msgs, &bytes) != MPQ_OK)
 		return MPQ_DAMAGED;
@@ -137,6 +151,7 @@ take_try(struct mpq *q, struct op *op)
 	add(q, &s->held, f.msgs);
 	wake_note(q, &op->wakes, op->side, WAIT_PUT, get(&s->maxbytes) != 0 ? UINT64_MAX : f.msgs);
 	run_of(take->run, front, &f);
+	q->round = take->round != 0 ? take->round : q->round;
 	return MPQ_OK;
 }
 

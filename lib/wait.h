@@ -47,6 +47,11 @@ struct wakes {
 
 void wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n);
 
+/* Under the lock: a sleeper of the kind has woken, not by itself. */
+void wake_arrived(struct mpq *q, uint32_t side, unsigned kind);
+/* Under the lock: those that were woken lately and have not arrived. */
+uint64_t wake_coming(const struct mpq *q, uint32_t side, unsigned kind, mpq_time lately);
+
 /* Under the lock: `n` (at most those that wait) of a kind shall look again; watchers always do, all of them. */
 static inline void
 wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
