@@ -52,8 +52,7 @@ struct mpq {
 	unsigned nested;             /* operations run on the way of another one, which may be asleep */
 	unsigned spin;               /* how long a short look is, in turns: doubled when it pays, halved when not */
 	uint32_t round;              /* of shares in which it has had one (take.c), 0: none */
-	uint64_t given_up;           /* so many woken getters did not come when they were let */
-	mpq_time turn_over;          /* until when they are let, 0: not yet */
+	uint64_t given_up;           /* so many woken getters did not come when it was their turn */
 	char path[];                 /* of the file, to look at it again */
 };
 
@@ -121,7 +120,7 @@ enum {
 	NEED_SMALL,                  /* any free chunk that a small message fits */
 	NEED_RECORD,                 /* a free record */
 	NEED_SELF,                   /* who this process is */
-	NEED_TURN,                   /* others have been woken for what is there: let them come */
+	NEED_TURN,                   /* others have been woken for what is there: let them go first (op.h) */
 	NEED_DROP                    /* a queue closed at once still has messages to drop */
 };
 

@@ -120,8 +120,7 @@ provide(struct mpq *q, int need, uint64_t bytes)
 	int r;
 
 	q->nested++;
-	r = need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) :
-	    need == NEED_TURN ? let_others(q) : chunk_provide(q, need, bytes);
+	r = need == NEED_SELF ? owner_self(q) : need == NEED_DROP ? drop_rest(q) : chunk_provide(q, need, bytes);
 	q->nested--;
 	return r;
 }
@@ -129,7 +128,7 @@ provide(struct mpq *q, int need, uint64_t bytes)
 static bool
 is_need(int r)
 {
-	return r >= NEED_CHUNK && r <= NEED_DROP;
+	return r >= NEED_CHUNK && r <= NEED_DROP && r != NEED_TURN;
 }
 
 /* Before "no" is said at once: have the dead been looked for lately? */
@@ -159,10 +158,9 @@ pass_on(struct mpq *q, struct op *op)
 static int
 finish(struct mpq *q, struct op *op, int answer)
 {
-	bool slept = q->asleep != 0 && !op->stays_asleep && !q->nested;
-	int r = slept ? owner_wait_over(q) : MPQ_OK;
+	int r = op->stays_asleep || q->nested ? MPQ_OK : owner_wait_over(q);
 
-	if (slept && answer == MPQ_OK && r == MPQ_OK)
+	if (op->slept && answer == MPQ_OK && r == MPQ_OK)
 		pass_on(q, op);
 	if (answer == MPQ_OK || r != MPQ_OK)
 		return op_leave(q, r, &op->wakes);
@@ -202,10 +200,20 @@ sleep_on(struct mpq *q, struct op *op)
 		return provide(q, r, 0);
 	if (r != MPQ_OK)
 		return r;
+	op->slept = true;
 	r = futex_wait(word, snapshot, wait_slice(op->deadline));
 	op->woken = r == 0 || __atomic_load_n(word, __ATOMIC_RELAXED) != snapshot;
+	op->overslept = !op->woken;
 	owner_look(q);
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;
+}
+
+static void
+arrive(struct mpq *q, struct op *op)
+{
+	if (op->woken)
+		wake_arrived(q, op->side, op->kind);
+	op->woken = false;
 }
 
 int
@@ -218,10 +226,7 @@ op_run(struct mpq *q, struct op *op)
 		op->wakes.any = false;
 		if ((r = op_enter(q, op->deadline)) != MPQ_OK)
 			return r;
-		if (op->woken) {
-			wake_arrived(q, op->side, op->kind);
-			op->woken = false;
-		}
+		arrive(q, op);
 		if ((answer = op->try(q, op)) == MPQ_OK) {
 			r = finish(q, op, MPQ_OK);
 			owner_look(q);
@@ -235,15 +240,20 @@ op_run(struct mpq *q, struct op *op)
 				continue;
 			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, answer) : answer;
 		}
+		if (answer == NEED_TURN && (op->deadline == MPQ_NOW || mpq_now() >= op->deadline)) {
+			op_leave(q, answer, NULL);
+			op->slept = true;
+			continue;
+		}
 		if (!looked && (answer == op->wait_code || answer == MPQ_CLOSED)) {
 			looked = true;
 			op_leave(q, answer, NULL);
 			look_first(q);
 			continue;
 		}
-		if (answer != op->wait_code || op->kind == 0 || op->deadline == MPQ_NOW || mpq_now() >= op->deadline)
+		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || op->deadline == MPQ_NOW || mpq_now() >= op->deadline)
 			return finish(q, op, answer);
-		if (op->watched != NULL && q->asleep == 0 && q->spin != 0) {
+		if (op->watched != NULL && q->asleep == 0 && q->spin != 0 && answer != NEED_TURN) {
 			op_leave(q, answer, NULL);
 			if (spin(q, op->watched))
 				continue;
@@ -254,7 +264,11 @@ op_run(struct mpq *q, struct op *op)
 				continue;
 			}
 		}
-		if ((r = sleep_on(q, op)) != MPQ_OK)
-			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, r) : r;
+		if ((r = sleep_on(q, op)) != MPQ_OK) {
+			if (op_enter(q, MPQ_FOREVER) != MPQ_OK)
+				return r;
+			arrive(q, op);
+			return finish(q, op, r);
+		}
 	}
 }

@@ -17,6 +17,7 @@ int op_leave(struct mpq *q, int result, const struct wakes *wakes);
 
 /* One operation. `try` is called under the lock and changes the state through the journal; it returns
  *   0                the operation is done and committed,
+ *   NEED_TURN        nothing is kept; others who were woken go first: it sleeps once as for `wait_code`, then its turn has come,
  *   NEED_*           nothing is kept; what is missing is provided outside the lock, and it is tried again,
  *   `wait_code`      nothing is kept; unless the deadline has passed, the process is written down as a sleeper of
  *                    `kind` and sleeps until the event word moves; then it is tried again,
@@ -29,7 +30,9 @@ struct op {
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
 	const uint64_t *watched;     /* before the first sleep, a short look whether this word is not 0 any more; NULL: none */
+	bool slept;                  /* at least once; so it is its turn, whoever else comes */
 	bool woken;                  /* by somebody, and has not said so yet */
+	bool overslept;              /* its last sleep ended by itself */
 	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;
 };

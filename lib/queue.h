@@ -28,7 +28,4 @@ int trim_go_on(struct mpq *q, uint32_t record);
 /* tasks.c: outside the lock, go on dropping what a queue closed at once still has. */
 int drop_rest(struct mpq *q);
 
-/* take.c: outside the lock, a moment for those who have been woken to take their share. */
-int let_others(struct mpq *q);
-
 #endif

@@ -111,6 +111,7 @@ reap_try(struct mpq *q, struct op *op)
 		unsigned kind = waits & 0xff, side = waits >> 8 & 1;
 		uint64_t *waiting = &side_at(q, side)->waiting[kind < WAIT_KINDS ? kind : 0];
 
+		wake_arrived(q, side, kind < WAIT_KINDS ? kind : WAIT_GET);
 		set(q, &s->who, reap->dead.pid);
 		set(q, waiting, get(waiting) != 0 ? get(waiting) - 1 : 0);
 		wake_note(q, &op->wakes, side, kind < WAIT_KINDS ? kind : WAIT_GET, 1);
@@ -205,7 +206,7 @@ mpq_sweep(struct mpq *q)
 	if (!owner_known(q))
 		owner_self(q);
 	q->looked = mpq_now();
-	__atomic_store_n(&q->head->swept, (uint64_t)q->looked, __ATOMIC_RELAXED);
+	__atomic_store_n(&q->head->swept, (uint64_t)tick_now(), __ATOMIC_RELAXED);
 	if ((err = suspects(q, &list, &n)) != MPQ_OK)
 		return err;
 	q->sweeping = true;
@@ -242,7 +243,7 @@ owner_look(struct mpq *q)
 
 	if (slots == 0 || (slots == 1 && owner_is_self(q, q->slot)))
 		return;
-	now = (uint64_t)mpq_now();
+	now = (uint64_t)tick_now();
 	/* Unsigned: a time from another time name space or the future counts as long ago. */
 	if (now - __atomic_load_n(&q->head->swept, __ATOMIC_RELAXED) >= (uint64_t)SLICE)
 		mpq_sweep(q);

@@ -6,8 +6,6 @@
  * written from there. Settling drops what was written and returns the rest. If the process dies in between, reap.c
  * does the returning.
  */
-#include <time.h>
-
 #include "extent.h"
 #include "journal.h"
 #include "owner.h"
@@ -34,38 +32,22 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 }
 
 /* Fair shares. A bulk getter is written down as a sharer until it leaves. They take in rounds: of what is there, each gets
- * its part, divided by those who have not had theirs in this round, or who wait. Who has had his and comes again lets
- * those who have been woken arrive, for a while; others, who are busy with what they have, are not waited for: he begins
- * the next round, and leaves them their part of what is there. So nobody is held up by a slow one, and nobody walks off
- * with everything while the others are on their way. */
-#define TURN ((mpq_time)100000000)   /* ns for a woken process to run, on a busy machine */
-#define TURN_NAP ((mpq_time)200000)
-
+ * its part, divided by those who have not had theirs in this round, or who wait. Who has had his and comes again while
+ * others, who were woken, are on their way, goes to sleep behind them: the last of them wakes him (op.c, pass_on). Others who
+ * are busy with what they have are not waited for: he begins the next round, and leaves them their part of what is
+ * there. So nobody is held up by a slow one, and nobody walks off with everything while the others are on their way. */
+/* `scarce`: there is not one message for each. Then it does not matter if one comes a little late, and it would be dear to
+ * wait for him: a producer that feeds sleepers one message at a time always has one on his way. */
 static bool
-is_our_turn(struct mpq *q, uint32_t side)
+is_our_turn(struct mpq *q, const struct op *op, bool scarce)
 {
-	uint64_t coming = wake_coming(q, side, WAIT_GET, TURN);
-	mpq_time now;
+	uint64_t coming = wake_coming(q, op->side, WAIT_GET);
 
-	if (coming == 0 || coming == q->given_up)
-		return true;
-	now = mpq_now();
-	if (q->turn_over == 0)
-		q->turn_over = now + TURN;
-	if (now < q->turn_over)
-		return false;
-	q->given_up = coming;                /* stopped, say: not waited for again */
-	return true;
-}
-
-int
-let_others(struct mpq *q)
-{
-	struct timespec nap = { 0, TURN_NAP };
-
-	(void)q;
-	nanosleep(&nap, NULL);
-	return MPQ_OK;
+	if (coming == 0)
+		q->given_up = 0;
+	else if (op->overslept)
+		q->given_up = coming;        /* stopped, say: not waited for again */
+	return op->slept || coming <= q->given_up || (scarce && coming == 1);
 }
 
 /* How many messages at most; 0: it is not our turn. */
@@ -82,18 +64,15 @@ take_share(struct mpq *q, struct side *s, struct take *take)
 	waiting -= waiting != 0 && q->asleep == (WAIT_GET | take->op.side << 8);     /* that is us */
 	others = get(&s->sharers);
 	others -= others != 0;
-	if ((others | waiting) == 0) {
-		q->given_up = 0;
+	if ((others | waiting) == 0)
 		return want->msgs;
-	}
-	rest = had - again < others ? others - (had - again) : 0;
-	if (again && rest + waiting != 0 && !is_our_turn(q, take->op.side))
+	if (again && !is_our_turn(q, &take->op, get(&s->size) <= others))
 		return 0;
-	q->turn_over = 0;
 	if (again || had > others || number == 0) {
 		number = number % UINT32_MAX + 1;
-		had = 0, rest = others;
+		had = 0;
 	}
+	rest = had < others ? others - had : 0;
 	set(q, &s->round, PAIR(number, had + 1));
 	take->round = number;
 	share = get(&s->size) / ((rest > waiting ? rest : waiting) + 1);
@@ -117,10 +96,8 @@ take_try(struct mpq *q, struct op *op)
 	struct piece p, f;
 	int err;
 
-	if (r == 0) {
-		q->given_up = 0;
+	if (r == 0)
 		return take_nothing(q, s, op->side, take->want->owner);
-	}
 	if (get(&s->flags) & SIDE_DROP)
 		return NEED_DROP;
 	if ((err = take->want->flags & MPQ_SHARE ? owner_share(q, op->side, &slot) : owner_slot(q, &slot)) != MPQ_OK)

@@ -37,6 +37,15 @@ mpq_now(void)
 	return (mpq_time)ts.tv_sec * NSEC + ts.tv_nsec;
 }
 
+mpq_time
+tick_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (mpq_time)ts.tv_sec * NSEC + ts.tv_nsec;
+}
+
 int
 futex_wait(const uint32_t *word, uint32_t seen, mpq_time deadline)
 {
@@ -64,25 +73,33 @@ wait_slice(mpq_time deadline)
 	return deadline - now < SLICE ? deadline : now + SLICE;
 }
 
-#define SOON ((mpq_time)200000)              /* ns from a wake to the arrival of the woken: 40 to 150 us if a core idles */
+/* A wake takes 40 to 150 us to arrive if a core idles; it is counted on until the next tick, a few milliseconds at most. */
+#define SOON ((mpq_time)200000)
+
+/* Were they woken so lately? Unsigned: a time from another time name space or the future is long ago. */
+static bool
+lately(const struct events *e, unsigned kind, mpq_time time)
+{
+	return (uint64_t)tick_now() - get(&e->woken[kind]) < (uint64_t)time;
+}
 
 uint64_t
-wake_coming(const struct mpq *q, uint32_t side, unsigned kind, mpq_time lately)
+wake_coming(const struct mpq *q, uint32_t side, unsigned kind)
 {
 	const struct events *e = &q->head->events[side];
 	uint64_t coming = __atomic_load_n(&e->coming[kind], __ATOMIC_RELAXED);
 
-	/* Unsigned: a time from another time name space or the future counts as long ago. */
-	return coming != 0 && (uint64_t)mpq_now() - get(&e->woken[kind]) < (uint64_t)lately ? coming : 0;
+	return coming != 0 && lately(e, kind, SLICE) ? coming : 0;
 }
 
 void
 wake_arrived(struct mpq *q, uint32_t side, unsigned kind)
 {
-	uint32_t *coming = &q->head->events[side].coming[kind], n = __atomic_load_n(coming, __ATOMIC_RELAXED);
+	uint32_t *coming = &q->head->events[side].coming[kind], n;
 
-	if (n != 0)
-		__atomic_store_n(coming, n - 1, __ATOMIC_RELAXED);
+	if (kind > WAIT_PUT || (n = __atomic_load_n(coming, __ATOMIC_RELAXED)) == 0)
+		return;
+	__atomic_store_n(coming, get(&q->head->side[side].waiting[kind]) > 1 ? n - 1 : 0, __ATOMIC_RELAXED);
 }
 
 /* Of the sleepers of a kind: how many have to be woken so that n look. Of those who join or watch, always all. */
@@ -90,18 +107,22 @@ static uint32_t
 wakes_due(struct mpq *q, uint32_t side, unsigned kind, uint64_t n, uint64_t waiting)
 {
 	struct events *e = &q->head->events[side];
-	uint64_t coming;
+	uint64_t coming, due;
 
 	waiting = waiting < INT_MAX ? waiting : INT_MAX;
 	n = n < waiting ? n : waiting;
 	if (kind != WAIT_GET && kind != WAIT_PUT)
 		return (uint32_t)n;
-	coming = n < waiting ? wake_coming(q, side, kind, SOON) : 0;
-	if (coming >= n)
+	coming = wake_coming(q, side, kind);
+	due = n;
+	if (n < waiting && coming != 0 && lately(e, kind, SOON))
+		due = n > coming ? n - coming : 0;
+	if (due == 0)
 		return 0;
-	__atomic_store_n(&e->coming[kind], (uint32_t)n, __ATOMIC_RELAXED);
-	__atomic_store_n(&e->woken[kind], (uint64_t)mpq_now(), __ATOMIC_RELAXED);
-	return (uint32_t)(n - coming);
+	coming = coming + due < waiting ? coming + due : waiting;
+	__atomic_store_n(&e->coming[kind], (uint32_t)coming, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->woken[kind], (uint64_t)tick_now(), __ATOMIC_RELAXED);
+	return (uint32_t)due;
 }
 
 void
