@@ -8,6 +8,7 @@
  * tens of nanoseconds under the lock for thousands of messages. When such a stream pauses, what is pending of a last
  * message moves back to the private buffer, and the reservation is given up, unless it is long.
  */
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -345,21 +346,30 @@ big_endian(const unsigned char *p, int n)
 	return value;
 }
 
+/* One load and one swap: the way from message to message is what a stream of short ones waits for. */
+static inline uint32_t
+length_at(const unsigned char *p)
+{
+	uint32_t n;
+
+	memcpy(&n, p, sizeof n);
+	return be32toh(n);
+}
+
 /* Whole messages of the ordinary form at the front of the buffer: how many, how long. */
 static uint64_t
 whole_messages(const struct lengths *l, size_t *bytes)
 {
-	const unsigned char *p = l->s.buf + l->at;
-	size_t left = l->s.have - l->at;
+	const unsigned char *begin = l->s.buf + l->at, *p = begin;
+	size_t left = l->s.have - l->at, n;
 	uint64_t msgs = 0;
 
-	for (*bytes = 0; left - *bytes >= 4; msgs++) {
-		uint64_t n = big_endian(p + *bytes, 4);
-
-		if (n > INT32_MAX || n > left - *bytes - 4)
+	for (; left >= 4; msgs++) {
+		if ((n = length_at(p)) > left - 4)   /* not whole, or it announces a long length */
 			break;
-		*bytes += 4 + (size_t)n;
+		p += n + 4, left -= n + 4;
 	}
+	*bytes = (size_t)(p - begin);
 	return msgs;
 }
 
