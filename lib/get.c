@@ -128,17 +128,19 @@ get_large(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 int
 mpq_get(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 {
-	struct get_one one = { .op = { .try = get_try, .side = q->in, .kind = WAIT_GET, .wait_code = MPQ_EMPTY,
-		.deadline = deadline }, .buf = buf, .size = size, .len = len };
+	struct get_one one;
 	int err;
 
 	if (q->in == NO_SIDE)
 		return MPQ_WRONGEND;
+	op_init(&one.op, get_try, q->in, WAIT_GET, MPQ_EMPTY, deadline);
+	one.buf = buf, one.size = size, one.len = len;
 	owner_look_first(q);
 	err = op_run(q, &one.op);
 	if (err == MPQ_TOOBIG && *len > SMALL && *len <= size)
 		return get_large(q, buf, size, len, deadline);
-	owner_clean(q);
+	if (q->garbage)
+		owner_clean(q);
 	if (err == MPQ_OK && one.surplus)
 		trim(q, one.idle);
 	return err;

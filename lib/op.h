@@ -39,6 +39,17 @@ struct op {
 
 int op_run(struct mpq *q, struct op *op);
 
+/* For the two operations that are measured in nanoseconds: an initializer would clear all of it, with rep stos. */
+static inline void
+op_init(struct op *op, int (*try)(struct mpq *q, struct op *op), uint32_t side, unsigned kind, int wait_code,
+    mpq_time deadline)
+{
+	op->try = try, op->side = side, op->kind = kind, op->wait_code = wait_code, op->deadline = deadline;
+	op->bytes = 0, op->watched = NULL;
+	op->slept = op->woken = op->overslept = op->stays_asleep = false;
+	op->wakes.any = false;               /* the rest of it is not looked at then */
+}
+
 /* The segment is damaged, for everyone, for good. */
 void op_damaged(struct mpq *q);
 
