@@ -24,8 +24,9 @@
 #include "op.h"
 #include "segment.h"
 
-#define BATCH 16u                    /* chunks to grow by when there are many: 1 MiB, as libraries grow files */
-#define MANY 64u                     /* many: 4 MiB */
+#define BATCH 16u                    /* chunks to grow by at most: 1 MiB, as libraries grow files */
+#define PART 128u                    /* ... and by this part of what there is: less than a hundredth is not yet used */
+#define MANY 64u                     /* chunks, 4 MiB: free memory that is kept while there are messages */
 
 /* Under the lock: publish `count` new chunks from `n` on, with `pages` each. */
 static int
@@ -86,14 +87,14 @@ grow_new(struct mpq *q, int fd, uint64_t bytes)
 		return MPQ_DAMAGED;
 	if (n % GROUP == 0)
 		count = 2;                   /* its table first */
-	else if (n - FIRST_CHUNK >= MANY && n % GROUP + BATCH <= GROUP)
-		count = BATCH;
+	else if (n - FIRST_CHUNK >= 2 * PART && n % GROUP + BATCH <= GROUP)
+		count = (n - FIRST_CHUNK) / PART < BATCH ? (n - FIRST_CHUNK) / PART : BATCH;
 	else if (bytes != 0 && n == FIRST_CHUNK && bytes <= PAGE)
 		pages = 1;
 	else if (bytes != 0 && n == FIRST_CHUNK + 1 && bytes <= (uint64_t)4 * PAGE)
 		pages = 4;
 	r = allocate_chunks(q, fd, n, count, pages);
-	if (r == -ENOSPC && count == BATCH)
+	if (r == -ENOSPC && count > 1 && n % GROUP != 0)
 		r = allocate_chunks(q, fd, n, count = 1, pages);
 	for (uint32_t less = 4; r == -ENOSPC && bytes != 0 && count == 1 && bytes <= (uint64_t)less * PAGE; less /= 4)
 		r = allocate_chunks(q, fd, n, 1, pages = less);
