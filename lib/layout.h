@@ -92,7 +92,7 @@ struct slot {
 	uint64_t free;                       /* of a free record: the next one */
 };
 
-enum { WAIT_GET = 1, WAIT_PUT, WAIT_JOIN, WAIT_WATCH, WAIT_KINDS };
+enum { WAIT_GET = 1, WAIT_PUT, WAIT_JOIN, WAIT_WATCH, WAIT_TURN /* to get, after others: take.c */, WAIT_KINDS };
 
 enum { SIDE_CLOSED = 1, SIDE_DROP = 2 };     /* no more puts; what comes back is dropped */
 
@@ -108,14 +108,13 @@ struct side {                                /* one direction: a queue has one, 
 	uint64_t maxsize, maxbytes;          /* 0: no bound */
 	uint64_t sharers;                    /* handles that take in bulk, until they leave */
 	uint64_t round;                      /* of shares: its number; how many sharers have had theirs in it */
-	uint64_t unused[5];
+	uint64_t unused[4];
 };
 
 struct events {                              /* futex words, a line of their own */
 	uint32_t word[WAIT_KINDS];
 	uint32_t coming[WAIT_PUT + 1];       /* getters, putters that were woken and have not been here since; a hint */
 	uint64_t woken[WAIT_PUT + 1];        /* when the last of them was, ns; a hint */
-	uint64_t unused;
 };
 
 #define JOURNAL_MAX 144u

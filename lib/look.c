@@ -42,7 +42,7 @@ stat_try(struct mpq *q, struct op *op)
 	st->created = q->head->created;
 	st->closed = (get(&in->flags) & get(&out->flags) & SIDE_CLOSED) != 0;
 	st->size = get(&in->size), st->bytes = get(&in->bytes), st->held = get(&in->held);
-	st->gets = get(&in->gets), st->getters = get(&in->waiting[WAIT_GET]);
+	st->gets = get(&in->gets), st->getters = get(&in->waiting[WAIT_GET]) + get(&in->waiting[WAIT_TURN]);
 	st->maxsize = get(&in->maxsize), st->maxbytes = get(&in->maxbytes);
 	st->puts = get(&out->puts), st->dones = get(&out->dones), st->unfinished = side_unfinished(out);
 	st->putters = get(&out->waiting[WAIT_PUT]);

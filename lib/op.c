@@ -190,10 +190,10 @@ spin(struct mpq *q, const uint64_t *word)
 
 /* Under the lock, nothing changed: go to sleep until the event word moves or a slice is over. */
 static int
-sleep_on(struct mpq *q, struct op *op)
+sleep_on(struct mpq *q, struct op *op, unsigned kind)
 {
-	uint32_t *word = event(q, op->side, op->kind), snapshot = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-	int r = q->asleep == (op->kind | op->side << 8) ? MPQ_OK : owner_wait(q, op->side, op->kind);
+	uint32_t *word = event(q, op->side, kind), snapshot = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	int r = q->asleep == (kind | op->side << 8) ? MPQ_OK : owner_wait(q, op->side, kind);
 
 	r = op_leave(q, r, NULL);
 	if (is_need(r))
@@ -264,7 +264,7 @@ op_run(struct mpq *q, struct op *op)
 				continue;
 			}
 		}
-		if ((r = sleep_on(q, op)) != MPQ_OK) {
+		if ((r = sleep_on(q, op, answer == NEED_TURN ? WAIT_TURN : op->kind)) != MPQ_OK) {
 			if (op_enter(q, MPQ_FOREVER) != MPQ_OK)
 				return r;
 			arrive(q, op);

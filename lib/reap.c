@@ -111,10 +111,11 @@ reap_try(struct mpq *q, struct op *op)
 		unsigned kind = waits & 0xff, side = waits >> 8 & 1;
 		uint64_t *waiting = &side_at(q, side)->waiting[kind < WAIT_KINDS ? kind : 0];
 
-		wake_arrived(q, side, kind < WAIT_KINDS ? kind : WAIT_GET);
+		kind = kind < WAIT_TURN ? kind : WAIT_GET;
+		wake_arrived(q, side, kind);
 		set(q, &s->who, reap->dead.pid);
 		set(q, waiting, get(waiting) != 0 ? get(waiting) - 1 : 0);
-		wake_note(q, &op->wakes, side, kind < WAIT_KINDS ? kind : WAIT_GET, 1);
+		wake_note(q, &op->wakes, side, kind, 1);
 	}
 	if ((what >> 8 & 0xff) == SLOT_END) {
 		uint32_t end = what >> 16 & 0xff;

@@ -143,7 +143,7 @@ mpq_take(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time de
 	owner_look_first(q);
 	if ((want->flags & (MPQ_SHARE | MPQ_PEEK)) == MPQ_SHARE) {
 		/* Not while others sleep: who looks would be there before whoever is woken, each time. */
-		take.op.watched = get(&side_at(q, q->in)->waiting[WAIT_GET]) == 0 ? &side_at(q, q->in)->size : NULL;
+		take.op.watched = wait_getters(q, q->in) == 0 ? &side_at(q, q->in)->size : NULL;
 		q->spin += q->spin == 0 ? 8 : 0;
 	}
 	if (want->flags & MPQ_PEEK)

@@ -95,26 +95,21 @@ wake_coming(const struct mpq *q, uint32_t side, unsigned kind)
 void
 wake_arrived(struct mpq *q, uint32_t side, unsigned kind)
 {
+	uint64_t waiting = kind == WAIT_GET ? wait_getters(q, side) : get(&q->head->side[side].waiting[kind]);
 	uint32_t *coming = &q->head->events[side].coming[kind], n;
 
 	if (kind > WAIT_PUT || (n = __atomic_load_n(coming, __ATOMIC_RELAXED)) == 0)
 		return;
-	__atomic_store_n(coming, get(&q->head->side[side].waiting[kind]) > 1 ? n - 1 : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(coming, waiting > 1 ? n - 1 : 0, __ATOMIC_RELAXED);
 }
 
-/* Of the sleepers of a kind: how many have to be woken so that n look. Of those who join or watch, always all. */
-static uint32_t
+/* Of `waiting` getters or putters: how many have to be woken so that n look. */
+static uint64_t
 wakes_due(struct mpq *q, uint32_t side, unsigned kind, uint64_t n, uint64_t waiting)
 {
 	struct events *e = &q->head->events[side];
-	uint64_t coming, due;
+	uint64_t coming = wake_coming(q, side, kind), due = n < waiting ? n : waiting;
 
-	waiting = waiting < INT_MAX ? waiting : INT_MAX;
-	n = n < waiting ? n : waiting;
-	if (kind != WAIT_GET && kind != WAIT_PUT)
-		return (uint32_t)n;
-	coming = wake_coming(q, side, kind);
-	due = n;
 	if (n < waiting && coming != 0 && lately(e, kind, SOON))
 		due = n > coming ? n - coming : 0;
 	if (due == 0)
@@ -122,26 +117,37 @@ wakes_due(struct mpq *q, uint32_t side, unsigned kind, uint64_t n, uint64_t wait
 	coming = coming + due < waiting ? coming + due : waiting;
 	__atomic_store_n(&e->coming[kind], (uint32_t)coming, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->woken[kind], (uint64_t)tick_now(), __ATOMIC_RELAXED);
-	return (uint32_t)due;
+	return due;
+}
+
+static void
+wake_add(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
+{
+	uint32_t *word = event(q, side, kind);
+
+	if (n == 0)
+		return;
+	wakes->n[side][kind] = n < INT_MAX ? (uint32_t)n : INT_MAX;
+	__atomic_store_n(word, *word + 1, __ATOMIC_RELEASE);
 }
 
 void
 wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
 {
-	const unsigned kinds[] = { kind, WAIT_WATCH };
+	const uint64_t *waiting = q->head->side[side].waiting;
+	uint64_t first = get(&waiting[kind]), due;
 
 	if (!wakes->any)
 		memset(wakes, 0, sizeof *wakes);
 	wakes->any = true;
-	for (int i = 0; i < 2; i++, n = INT_MAX, side = WATCH_SIDE) {
-		uint64_t waiting = get(&q->head->side[side].waiting[kinds[i]]);
-		uint32_t *word = event(q, side, kinds[i]), due;
-
-		if (waiting == 0 || n == 0 || (due = wakes_due(q, side, kinds[i], n, waiting)) == 0)
-			continue;
-		wakes->n[side][kinds[i]] += due;
-		__atomic_store_n(word, *word + 1, __ATOMIC_RELEASE);
-	}
+	if (kind == WAIT_GET || kind == WAIT_PUT) {
+		due = wakes_due(q, side, kind, n, kind == WAIT_GET ? wait_getters(q, side) : first);
+		wake_add(q, wakes, side, kind, due < first ? due : first);
+		if (kind == WAIT_GET && due > first)
+			wake_add(q, wakes, side, WAIT_TURN, due - first);
+	} else
+		wake_add(q, wakes, side, kind, n < first ? n : first);       /* who joins: all */
+	wake_add(q, wakes, WATCH_SIDE, WAIT_WATCH, get(&q->head->side[WATCH_SIDE].waiting[WAIT_WATCH]));
 }
 
 void

@@ -39,6 +39,13 @@ event(const struct mpq *q, uint32_t side, unsigned kind)
 	return &q->head->events[side].word[kind];
 }
 
+/* Getters that sleep: for messages, or for their turn. */
+static inline uint64_t
+wait_getters(const struct mpq *q, uint32_t side)
+{
+	return get(&q->head->side[side].waiting[WAIT_GET]) + get(&q->head->side[side].waiting[WAIT_TURN]);
+}
+
 /* Watchers are written down here whichever side they watch: one handle may watch both. */
 #define WATCH_SIDE 0
 
@@ -59,7 +66,7 @@ uint64_t wake_coming(const struct mpq *q, uint32_t side, unsigned kind);
 static inline void
 wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
 {
-	uint64_t waiting = get(&q->head->side[side].waiting[kind]);
+	uint64_t waiting = kind == WAIT_GET ? wait_getters(q, side) : get(&q->head->side[side].waiting[kind]);
 
 	if (__builtin_expect((waiting | get(&q->head->side[WATCH_SIDE].waiting[WAIT_WATCH])) != 0, 0))
 		wake_count(q, wakes, side, kind, n);
