@@ -155,6 +155,60 @@ kept_by_writer(void)
 	mpq_detach(q);
 }
 
+/* The extent of the last message stays for the next one (lib/put.c): alone, under a look, beside what comes back, before a
+ * run, and when the next message does not fit its chunk. */
+static void
+idle(void)
+{
+	static const char big[4090] = "x";
+	struct mpq_want look = { .msgs = 9, .bytes = UINT64_MAX, .flags = MPQ_PEEK }, two = { .msgs = 2, .bytes = UINT64_MAX };
+	struct mpq_run run, seen;
+	struct mpq_writer w;
+	uint64_t done, bytes;
+
+	q = room_queue("queue", 0, 0, MPQ_QUEUE);
+	put("a");
+	OK(text_is("a"), "the only message");
+	whole("idle");
+	IS(mpq_take(q, &look, 0, MPQ_NOW, &seen), MPQ_EMPTY, "nothing to look at");
+	put("b\nc");
+	OK(text_is("b\nc"), "another framing");
+	put("d");
+	IS(mpq_take(q, &look, 0, MPQ_NOW, &seen), MPQ_OK, "a look at the only one");
+	OK(text_is("d"), "taken meanwhile");
+	whole("dropped under a look");
+	put("e");
+	IS(mpq_settle(q, &seen, 0, 0, MPQ_GOT, NULL), MPQ_OK, "the look is over");
+	put("f"), put("g");
+	IS(mpq_take(q, &two, 0, MPQ_NOW, &run), MPQ_OK, "take two");
+	OK(text_is("g"), "the only one that is left");
+	whole("idle, with some in hand");
+	IS(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL), MPQ_OK, "both come back");
+	whole("idle, behind what came back");
+	IS(mpq_take(q, &look, 0, MPQ_NOW, &seen), MPQ_OK, "a look at what came back");
+	IS(mpq_take(q, &look, seen.seq + seen.msgs, MPQ_NOW, &run), MPQ_EMPTY, "and there is no more");
+	IS(mpq_settle(q, &seen, 0, 0, MPQ_GOT, NULL), MPQ_OK, "the look is over");
+	put("h");
+	OK(text_is("e") && text_is("f") && text_is("h"), "all in order");
+	mpq_writer_init(&w, q, MPQ_LINES);
+	IS(mpq_writer_append(&w, "i\nj\n", 4), MPQ_OK, "a run");
+	IS(mpq_writer_commit(&w, 2, 4, 0, &done, &bytes), MPQ_OK, "behind the idle extent");
+	whole("no idle extent any more");
+	mpq_writer_reset(&w);
+	OK(text_is("i") && text_is("j"), "it arrives");
+	put("k");
+	OK(text_is("k"), "idle again");
+	IS(mpq_put(q, big, sizeof big, MPQ_NOW), MPQ_OK, "a message that needs another chunk");
+	whole("with another chunk");
+	IS(mpq_put(q, big, sizeof big, MPQ_NOW), MPQ_OK, "and one more");
+	IS(mpq_get(q, in, BIG, &(size_t){ 0 }, MPQ_NOW) | mpq_get(q, in, BIG, &(size_t){ 0 }, MPQ_NOW), MPQ_OK, "get both");
+	whole("idle in another chunk");
+	put("l");
+	IS(mpq_close(q, MPQ_CLOSE_NOW), MPQ_OK, "close at once");
+	whole("closed");
+	mpq_detach(q);
+}
+
 /* ---- taking ---------------------------------------------------------------------------------------------- */
 
 static int
@@ -440,6 +494,7 @@ main(void)
 	each_size();
 	each_framing();
 	kept_by_writer();
+	idle();
 	parts();
 	old_places();
 	holds();

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * wakes.c - who is woken: one sleeper at a time while messages come one by one, and each of them in the end; the next one
+ * when he who was woken is dead or stopped; all that share a run.
+ */
+#include "room.h"
+
+#define GETTERS 8
+
+static pid_t pid[GETTERS];
+static struct mpq *q;
+
+static bool
+all_wait(unsigned n)
+{
+	struct mpq_stat st;
+
+	return mpq_stat(q, &st) == MPQ_OK && st.getters == n;
+}
+
+/* GETTERS processes that get one message each; their status says whether they did. */
+static void
+start(int (*get)(struct mpq *h))
+{
+	for (unsigned i = 0; i < GETTERS; i++)
+		if ((pid[i] = child()) == 0)
+			_exit(get(room_open("wakes")));
+	UNTIL(all_wait(GETTERS));
+	for (unsigned i = 0; i < GETTERS; i++)
+		UNTIL(process_state(pid[i]) == 'S');
+}
+
+static int
+get_one(struct mpq *h)
+{
+	char text[8];
+	size_t len;
+
+	return mpq_get(h, text, sizeof text, &len, MPQ_FOREVER);
+}
+
+/* Messages one by one, faster than anybody wakes: who was woken first wakes the next, and so on. */
+static void
+chain(void)
+{
+	enum { ROUNDS = 40 };
+	unsigned slow = 0, bad = 0;
+	mpq_time since;
+
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		start(get_one);
+		since = mpq_now();
+		for (unsigned i = 0; i < GETTERS; i++)
+			bad += mpq_put(q, "x", 1, MPQ_NOW) != MPQ_OK;
+		for (unsigned i = 0; i < GETTERS; i++)
+			bad += reap_child(pid[i]) != MPQ_OK;
+		slow += mpq_now() - since > 240 * MS;
+	}
+	IS(bad, 0, "%d getters get %d messages each", GETTERS, ROUNDS);
+	OK(slow <= ROUNDS / 10, "no link of the chain is missing (%u rounds took long)", slow);
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	mpq_detach(q);
+}
+
+/* All but one of the sleepers are stopped or killed. The wakes go to them first, and are of no use. */
+static void
+of_no_use(int sig)
+{
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	start(get_one);
+	for (unsigned i = 0; i + 1 < GETTERS; i++) {
+		kill(pid[i], sig);
+		if (sig == SIGKILL)
+			waitpid(pid[i], NULL, 0);
+		else
+			UNTIL(process_state(pid[i]) == 'T');
+	}
+	IS(mpq_put(q, "x", 1, MPQ_NOW), MPQ_OK, "put when all but one are %s", sig == SIGKILL ? "dead" : "stopped");
+	IS(reap_child(pid[GETTERS - 1]), MPQ_OK, "that one gets it");
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	for (unsigned i = 0; i + 1 < GETTERS && sig != SIGKILL; i++) {
+		kill(pid[i], SIGKILL);
+		waitpid(pid[i], NULL, 0);
+	}
+	mpq_detach(q);
+}
+
+/* ---- shares ---------------------------------------------------------------------------------------------- */
+
+static int
+get_shares(struct mpq *h)
+{
+	struct mpq_want want = { .msgs = UINT32_MAX, .bytes = UINT64_MAX, .flags = MPQ_SHARE };
+	struct timespec work = { 0, 100000 };
+	struct mpq_run run;
+	uint64_t got = 0;
+	int err;
+
+	while ((err = mpq_take(h, &want, 0, MPQ_FOREVER, &run)) == MPQ_OK) {
+		nanosleep(&work, NULL);      /* it is busy with them, and not asleep, when the next piece comes */
+		if (mpq_settle(h, &run, run.msgs, run.bytes, MPQ_DONE, NULL) != MPQ_OK)
+			return 200;
+		got += run.msgs;
+	}
+	mpq_detach(h);
+	return err == MPQ_CLOSED ? (int)(got / 100) : 201;
+}
+
+/* Sixteen pieces of 1,000 lines, to getters that are awake or asleep as it happens. */
+static void
+shares(void)
+{
+	enum { PIECES = 16, LINES = 1000, FAIR = PIECES * LINES / GETTERS / 100 };
+	static char lines[2 * LINES];
+	int most = 0, least = 1000, got;
+	struct mpq_writer w;
+	uint64_t put, bytes;
+	unsigned bad = 0;
+
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	start(get_shares);
+	for (unsigned i = 0; i < LINES; i++)
+		lines[2 * i] = 'x', lines[2 * i + 1] = '\n';
+	mpq_writer_init(&w, q, MPQ_LINES);
+	for (unsigned i = 0; i < PIECES; i++) {
+		struct mpq_stat st;
+
+		bad += mpq_writer_append(&w, lines, sizeof lines) != MPQ_OK;
+		bad += mpq_writer_commit(&w, LINES, sizeof lines, MPQ_NOW, &put, &bytes) != MPQ_OK;
+		UNTIL(mpq_stat(q, &st) == MPQ_OK && st.size < LINES / 2);
+	}
+	mpq_writer_reset(&w);
+	IS(bad, 0, "%d pieces", PIECES);
+	IS(mpq_close(q, MPQ_CLOSE), MPQ_OK, "close");
+	for (unsigned i = 0; i < GETTERS; i++) {
+		got = reap_child(pid[i]);
+		least = got < least ? got : least, most = got > most ? got : most;
+	}
+	OK(most < 200 && most <= 3 * FAIR, "nobody walks off with what is the others' (%d to %d hundred, %d is fair)", least,
+	    most, FAIR);
+	OK(least > 0, "nobody is forgotten");
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	mpq_detach(q);
+}
+
+int
+main(void)
+{
+	room_make();
+	chain();
+	of_no_use(SIGKILL);
+	of_no_use(SIGSTOP);
+	shares();
+	return tap_end();
+}
