@@ -107,11 +107,12 @@ get_shares(struct mpq *h)
 	return err == MPQ_CLOSED ? (int)(got / 100) : 201;
 }
 
-/* Sixteen pieces of 1,000 lines, to getters that are awake or asleep as it happens. */
-static void
-shares(void)
+enum { PIECES = 16, LINES = 1000, FAIR = PIECES * LINES / GETTERS / 100, TIMES = 7 };
+
+/* Sixteen pieces of 1,000 lines, to getters that are awake or asleep as it happens. The most, in hundreds. */
+static int
+share_out(void)
 {
-	enum { PIECES = 16, LINES = 1000, FAIR = PIECES * LINES / GETTERS / 100 };
 	static char lines[2 * LINES];
 	int most = 0, least = 1000, got;
 	struct mpq_writer w;
@@ -137,11 +138,29 @@ shares(void)
 		got = reap_child(pid[i]);
 		least = got < least ? got : least, most = got > most ? got : most;
 	}
-	OK(most < 200 && most <= 3 * FAIR, "nobody walks off with what is the others' (%d to %d hundred, %d is fair)", least,
-	    most, FAIR);
-	OK(least > 0, "nobody is forgotten");
+	OK(least > 0, "nobody is forgotten: %d to %d hundred, %d is fair", least, most, FAIR);
 	IS(mpq_check(q), MPQ_OK, "the queue is whole");
 	mpq_detach(q);
+	return most;
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* On a busy machine a getter may be late once; not mostly. */
+static void
+shares(void)
+{
+	int most[TIMES];
+
+	for (int i = 0; i < TIMES; i++)
+		most[i] = share_out();
+	qsort(most, TIMES, sizeof most[0], by_size);
+	OK(most[TIMES / 2] <= FAIR + FAIR / 2, "nobody walks off with what is the others' (mostly at most %d hundred)",
+	    most[TIMES / 2]);
 }
 
 int
