@@ -6,6 +6,9 @@
 # make bench      speed, as ratios to peers measured in the same run
 # make lint       cppcheck, shellcheck, mandoc, and clang's warnings
 # make demo       a batch over 10,000 files with workers that get killed
+#
+# LIBC=musl or LIBC=glibc chooses the C library that is linked in: musl where musl-gcc is installed and works, else glibc.
+# Commands of both kinds share queues. `make libc` says which it is.
 
 MAKEFLAGS += -r            # no built-in rules: they would link a program from main-x.d.o to remake main-x.d
 
@@ -22,14 +25,34 @@ LIB = alive attempt check chunk error extent get grow journal lock look op open 
 CMD = attach cli create input output progress show signals \
 	work_args work_find work_job work_log work_loop work_message work_signals work_spool work_watchdog
 
-CC = gcc
+# A call of a command is mostly the start of its C library, and musl's costs a third of glibc's. It is used if its compiler
+# makes a program that runs, with what libbsd has for glibc in it. Another CC is taken to be glibc's.
+LIBBSD := $(shell gcc -print-file-name=libbsd.a)
+ifeq ($(origin LIBC),undefined)
+LIBC := $(if $(filter command,$(word 1,$(origin CC))),glibc,$(shell t=$$(mktemp) && \
+	echo 'long long strtonum(const char *, long long, long long, const char **);' \
+		'int main(void) { return strtonum("7", 0, 9, 0) != 7; }' | \
+	musl-gcc -static -o $$t -x c - -x none $(LIBBSD) 2>/dev/null && $$t && echo musl || echo glibc; rm -f $$t))
+endif
+
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 OPT = -O2 -ftree-vectorize
 CFLAGS = -g
 # A mapped segment is shared with processes of any age: no strict aliasing games, no LTO across the lock.
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) $(WARN) -fno-strict-aliasing $(CFLAGS)
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) $(WARN) -fno-strict-aliasing $(LIBC_CFLAGS) $(CFLAGS)
 LDFLAGS = -static
+ifeq ($(LIBC),musl)
+CC = musl-gcc
+# Headers that are not the C library's: musl-gcc does not look into /usr/include. -lc first: of libbsd only what musl lacks.
+LIBC_CFLAGS = -idirafter $(BUILD)/include
+LDLIBS = -lc $(LIBBSD)
+CMD += warnc
+else ifeq ($(LIBC),glibc)
+CC = gcc
 LDLIBS = -lbsd -lmd
+else
+$(error LIBC is musl or glibc, not $(LIBC))
+endif
 
 BINS = $(COMMANDS:%=$(BUILD)/bin/mpq-%)
 LIBOBJS = $(LIB:%=$(BUILD)/lib/%.o)
@@ -38,21 +61,32 @@ PAGES = $(COMMANDS:%=man/mpq-%.1) man/mpq.7 man/mpq-recipes.7
 
 all: $(BINS) $(BUILD)/lib/libmpq.a
 
+# What all objects depend on: they are made anew when the C library or a flag is another one.
+SETTINGS = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS)
+$(BUILD)/settings: FORCE
+	@mkdir -p $(BUILD)/include
+	@for d in bsd linux asm-generic; do ln -sfn /usr/include/$$d $(BUILD)/include; done
+	@ln -sfn "/usr/include/$$(gcc -print-multiarch)/asm" $(BUILD)/include
+	@echo '$(SETTINGS)' | cmp -s - $@ || echo '$(SETTINGS)' >$@
+
+libc:
+	@echo $(LIBC)
+
 # (and the Makefile: a changed list of objects is a changed library)
 $(BUILD)/lib/libmpq.a: $(LIBOBJS) Makefile
 	@rm -f $@
 	$(AR) rcs $@ $(LIBOBJS)
 
-$(BUILD)/lib/%.o: lib/%.c
+$(BUILD)/lib/%.o: lib/%.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/cmd/%.o: cmd/%.c
+$(BUILD)/cmd/%.o: cmd/%.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
 
 # main.c calls the command's function, whose name is that of the program: mpq-task-done, mpq_task_done_main.
-$(BUILD)/cmd/main-%.o: cmd/main.c
+$(BUILD)/cmd/main-%.o: cmd/main.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -DCOMMAND=mpq_$(subst -,_,$*)_main -MMD -MP -c -o $@ $<
 
@@ -82,5 +116,5 @@ clean:
 -include $(wildcard $(BUILD)/*/*.d)
 -include tests/tests.mk
 
-.PHONY: all install uninstall clean
+.PHONY: all install uninstall clean libc FORCE
 .SECONDARY:

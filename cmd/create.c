@@ -2,9 +2,10 @@
  *
  * create.c - what mpq-create and mpq-pipe share. See create.h.
  */
-#include <bsd/stdlib.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "create.h"
 
@@ -84,9 +85,12 @@ create_invented(struct create *create, char name[INVENTED_SIZE])
 
 	for (int i = 0; err == MPQ_EXISTS && i < TRIES; i++) {
 		size_t n = strlen(strcpy(name, "q."));
+		unsigned char chance[12];
 
-		for (int k = 0; k < 12; k++)
-			name[n++] = letters[arc4random_uniform(sizeof letters - 1)];
+		if (getentropy(chance, sizeof chance) == -1)
+			return cli_fail(&create->cli, "random number", -errno, NULL);
+		for (size_t k = 0; k < sizeof chance; k++)
+			name[n++] = letters[chance[k] % (sizeof letters - 1)];
 		name[n] = '\0';
 		err = mpq_create(&create->cli.place, name, &create->bounds, &why);
 	}

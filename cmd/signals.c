@@ -8,6 +8,7 @@
  */
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/time.h>
 
 #include "signals.h"

@@ -12,6 +12,7 @@
  * its terminal does not reach it.
  */
 #include <bsd/err.h>
+#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -20,7 +20,7 @@ check-long: check torture fuzz crash-long check-sanitized
 check-sanitized:
 	rm -rf $(BUILD)/sanitized && mkdir -p $(BUILD)/sanitized
 	git ls-files -z | xargs -0 cp --parents -t $(BUILD)/sanitized
-	$(MAKE) -C $(BUILD)/sanitized LDFLAGS= CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all' all
+	$(MAKE) -C $(BUILD)/sanitized LIBC=glibc LDFLAGS= CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all' all
 	cd $(BUILD)/sanitized && tests/run $(patsubst %,tests/%.bats,names create put get framing streams holds join close rm \
 		stat signals pipe attach wait move work damage)
 

@@ -22,7 +22,7 @@ bench-report: bench-build
 
 bench-build: all $(BUILD)/bin/mpq-bench $(BENCH_PEERS)
 
-$(BENCH_DIR)/%.o: tests/bench/%.c
+$(BENCH_DIR)/%.o: tests/bench/%.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
 

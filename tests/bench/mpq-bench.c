@@ -8,7 +8,7 @@
  *                        over: how long until the next operation is through, at worst?
  *   orphans              the same queue; a process that has taken all of it dies: how long until a put and a get of
  *                        the oldest are through?
- *   libc                 glibc or other
+ *   libc                 glibc or musl
  *
  * Queues are made in MPQ_DIR or the default place.
  */
@@ -363,7 +363,7 @@ channel_extra(int argc, char **argv)
 #ifdef __GLIBC__
 		puts("glibc");
 #else
-		puts("other");
+		puts("musl");
 #endif
 		return 0;
 	}

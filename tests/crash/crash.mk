@@ -14,7 +14,7 @@ EXTRA_CHECKS += $(CRASH_RUNS)
 check: $(CRASH)/ops $(CRASH)/toy
 endif
 
-$(CRASH)/%.o: tests/crash/%.c
+$(CRASH)/%.o: tests/crash/%.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
 
@@ -26,7 +26,7 @@ $(CRASH)/toy: $(CRASH)/toy.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) -static -o $@ $^ -lpthread
 
 crash: $(CRASH)/ops $(CRASH)/toy
-	@s=0; for t in $(CRASH_RUNS); do echo "# $$t"; CC="$(CC)" $$t || s=1; done; exit $$s
+	@s=0; for t in $(CRASH_RUNS); do echo "# $$t"; CC="$(CC) $(LIBC_CFLAGS)" $$t || s=1; done; exit $$s
 
 crash-long: $(CRASH)/ops $(CRASH)/toy
 	@s=0; for t in $(CRASH)/toy $(CRASH)/ops; do echo "# $$t"; $$t long || s=1; done; exit $$s

@@ -256,7 +256,7 @@ resume(const struct trial *trial, int request, int *sig, bool *told)
 	int status;
 	pid_t r;
 
-	if (ptrace((enum __ptrace_request)request, current, NULL, (long)*sig) == -1) {
+	if (ptrace(request, current, NULL, (long)*sig) == -1) {
 		current = 0;
 		return DEAD;
 	}

@@ -31,7 +31,7 @@ $(FUZZ)/segment: tests/fuzz/segment.c tests/fuzz/world.h $(sort $(FUZZ_LIB))
 $(FUZZ)/lengths: tests/fuzz/lengths.c tests/fuzz/world.h $(FUZZ)/cmd-input.o $(sort $(FUZZ_LIB))
 	$(FUZZ_CLANG) -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) -lpthread
 
-$(FUZZ)/sweep $(FUZZ)/live: $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/world.h tests/unit/tap.h build/lib/libmpq.a
+$(FUZZ)/sweep $(FUZZ)/live: $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/world.h tests/unit/tap.h build/lib/libmpq.a $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -o $@ $< build/lib/libmpq.a -lpthread
 

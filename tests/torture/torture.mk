@@ -20,7 +20,7 @@ torture: all $(TORTURE)
 	$(BUILD)/tests/history 1000000 $(SEED)
 	MPQ_LONG=1 bats tests/faults.bats
 
-$(TORTURE): $(BUILD)/tests/%: tests/torture/%.c $(BUILD)/lib/libmpq.a
+$(TORTURE): $(BUILD)/tests/%: tests/torture/%.c $(BUILD)/lib/libmpq.a $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -o $@ $< $(BUILD)/lib/libmpq.a -lm
 

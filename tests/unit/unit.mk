@@ -8,7 +8,7 @@ UNIT_NAMES = model lock journal queue owner segment wait wakes
 UNIT_PROGRAMS = $(UNIT_NAMES:%=$(BUILD)/tests/unit-%)
 UNITS += $(UNIT_PROGRAMS)
 
-$(BUILD)/tests/unit-%.o: tests/unit/%.c
+$(BUILD)/tests/unit-%.o: tests/unit/%.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
 
