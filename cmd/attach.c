@@ -124,9 +124,9 @@ attach_hurry(pid_t sender)
 
 /* One run: taken, written, settled. Nobody else will say that it is done. */
 static int
-receive_run(const struct attach_job *job, const struct output *out, struct outcome *received)
+receive_run(const struct attach_job *job, struct output *out, struct outcome *received)
 {
-	struct mpq_want want = { .msgs = UINT64_MAX, .bytes = output_room(out) };
+	struct mpq_want want = { .msgs = UINT64_MAX, .bytes = output_room(out, SIZE_MAX) };
 	uint64_t msgs, bytes;
 	struct mpq_run run;
 	int err, settled;
@@ -208,7 +208,7 @@ become(char **argv, int in, int out, int report)
 {
 	int error;
 
-	signal(SIGXFSZ, SIG_DFL);            /* ignored by main.c; what it catches is the default after exec */
+	signal(SIGXFSZ, SIG_DFL);            /* ignored by cli.c; what it catches is the default after exec */
 	if ((in == -1 || dup2(in, STDIN_FILENO) != -1) && (out == -1 || dup2(out, STDOUT_FILENO) != -1))
 		execvp(argv[0], argv);
 	error = errno;

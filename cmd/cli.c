@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,7 +245,10 @@ cli_begin(struct cli *cli, int argc, char **argv, struct io *io)
 
 	cli->patience = MPQ_FOREVER;
 	cli->framing = MPQ_LINES;
-	cli->operands = calloc((size_t)argc + 1, sizeof *cli->operands);
+	if (!cli->brief)                     /* an output that may not get longer is an error, not a death */
+		signal(SIGXFSZ, SIG_IGN);
+	cli->operands = (size_t)argc <= sizeof cli->few / sizeof *cli->few ? cli->few :
+	    calloc((size_t)argc, sizeof *cli->operands);
 	if (cli->operands == NULL) {
 		warn(NULL);
 		return ST_ERROR;
@@ -274,7 +278,8 @@ cli_begin(struct cli *cli, int argc, char **argv, struct io *io)
 void
 cli_end(struct cli *cli)
 {
-	free(cli->operands);
+	if (cli->operands != cli->few)
+		free(cli->operands);
 	free(cli->trusted);
 }
 
@@ -334,7 +339,7 @@ cli_open(const struct cli *cli, const char *name, unsigned flags, int *status)
 
 	snprintf(cli_cut_short, sizeof cli_cut_short, "%s: %.*s: damaged: its file has been cut short\n", cli->command,
 	    MPQ_NAME_MAX + 2, name);
-	err = mpq_open(&cli->place, name, flags, &q, &why);
+	err = mpq_open(&cli->place, name, flags | (cli->brief ? MPQ_BRIEF : 0), &q, &why);
 	*status = err == MPQ_BADNAME ? cli_misuse(cli, "%s: %s", name, mpq_strerror(err)) :
 	    cli_fail(cli, name, err, &why);
 	return q;

@@ -35,6 +35,7 @@ struct cli {
 	const char *letters;         /* for getopt: those of its own and of the common ones */
 	const struct option *longs;
 	bool operands_last;          /* options end at the first operand, since a MESSAGE or COMMAND may follow */
+	bool brief;                  /* it uses one queue, starts no process, and sees to SIGXFSZ itself if it writes */
 	int min, max;                /* number of operands; max -1: any */
 	/* One option of its own: ST_GO_ON, or ST_USAGE after cli_misuse. */
 	int (*option)(struct cli *cli, int letter, const char *value);
@@ -46,6 +47,7 @@ struct cli {
 	bool verbose;
 	char **operands;
 	int noperands;
+	char *few[8];                /* operands, if that is enough of them */
 	struct mpq_place place;
 	uid_t *trusted;              /* freed by cli_end */
 };

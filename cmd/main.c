@@ -2,14 +2,14 @@
  *
  * main.c - makes a program of a command. Compiled once for each, with COMMAND its function.
  *
- * Two signals are arranged for the whole process: SIGBUS means that somebody has cut the queue's file short under our
- * mapping (there is no seal against that on a named file), which is damage and no crash; SIGXFSZ would kill instead
- * of letting the allocation fail with EFBIG.
+ * One signal is arranged for the whole process: SIGBUS means that somebody has cut the queue's file short under our
+ * mapping (there is no seal against that on a named file), which is damage and no crash.
  */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -38,14 +38,33 @@ fill_stdio(void)
 			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+/* The kernel's own call: musl's sigaction() makes another one before its first handler, for cancellation of threads. The
+ * kernel wants to know where a handler returns to; this one does not return. */
+static void
+catch_bus_error(void)
+{
+#ifdef __x86_64__
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(int);
+		unsigned long mask;
+	} cut = { .handler = on_bus_error, .flags = 0x04000000 /* SA_RESTORER */, .restorer = _exit };
+
+	syscall(SYS_rt_sigaction, SIGBUS, &cut, NULL, sizeof cut.mask);
+#else
+	struct sigaction cut = { .sa_handler = on_bus_error };
+
+	sigaction(SIGBUS, &cut, NULL);
+#endif
+}
+
 int
 main(int argc, char **argv)
 {
-	struct sigaction cut = { .sa_handler = on_bus_error }, ignore = { .sa_handler = SIG_IGN };
 	struct io io = { STDIN_FILENO, STDOUT_FILENO };
 
 	fill_stdio();
-	sigaction(SIGBUS, &cut, NULL);
-	sigaction(SIGXFSZ, &ignore, NULL);
+	catch_bus_error();
 	return COMMAND(argc, argv, &io);
 }

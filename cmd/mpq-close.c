@@ -34,7 +34,7 @@ int
 mpq_close_main(int argc, char **argv, struct io *io)
 {
 	struct closing closing = { .cli = { .command = "mpq-close", .usage = usage, .letters = "iw", .longs = longs,
-		.min = 1, .max = 1, .option = option }, .how = MPQ_CLOSE };
+		.brief = true, .min = 1, .max = 1, .option = option }, .how = MPQ_CLOSE };
 	struct cli *cli = &closing.cli;
 	int r = cli_begin(cli, argc, argv, io);
 	struct mpq *q;

@@ -3,7 +3,8 @@
  * mpq-get - take messages and write them.
  *
  * Take, write, settle: a message leaves the queue only when the output has accepted it. In between it belongs to this
- * process; if that is killed, it is first in the queue again. Signals are noted and died of after the account.
+ * process; if that is killed, it is first in the queue again. Signals are died of after the account: they are noted, or,
+ * for one message that is there and soon written, held.
  */
 #include <bsd/err.h>
 #include <errno.h>
@@ -26,6 +27,8 @@ static const struct option longs[] = {
 	{ "peek", no_argument, NULL, 'P' },
 	LONG_RAW, LONG_TIMEOUT, LONG_VERBOSE, LONG_VERSION, LONG_END
 };
+
+#define SOON 65536                   /* bytes that are written before a signal has to wait too long */
 
 struct get {
 	struct cli cli;
@@ -55,9 +58,27 @@ option(struct cli *cli, int letter, const char *value)
 	}
 }
 
+/* mpq_take, again if a signal handler ran that was not for us. No signal is held while it waits. */
+static int
+take(const struct mpq_want *want, struct mpq *q, uint64_t after, mpq_time deadline, struct mpq_run *run)
+{
+	int err;
+
+	if (signals_held()) {
+		err = mpq_take(q, want, after, MPQ_NOW, run);
+		if (deadline == MPQ_NOW || (err != MPQ_EMPTY && err != MPQ_STUCK))
+			return err;
+		signals_catch();
+	}
+	do
+		err = mpq_take(q, want, after, deadline, run);
+	while (err == MPQ_INTR && signals_caught() == 0);
+	return err;
+}
+
 /* One run: taken, written, settled. 0, a code of mpq, or -errno of the output with *broken. */
 static int
-get_run(struct get *get, struct mpq *q, const struct output *out, uint64_t *after, int *broken)
+get_run(struct get *get, struct mpq *q, struct output *out, uint64_t *after, int *broken)
 {
 	bool owned = get->fate == 'o' || get->fate == 'O', peek = get->fate == 'P';
 	struct mpq_want want = { .msgs = get->max - get->count, .owner = owned ? &get->owner : NULL,
@@ -67,13 +88,12 @@ get_run(struct get *get, struct mpq *q, const struct output *out, uint64_t *afte
 	struct mpq_run run;
 	int err, settled;
 
-	if ((want.bytes = output_room(out)) == 0)
+	if ((want.bytes = output_room(out, get->max == 1 ? 1 : SIZE_MAX)) == 0)
 		return MPQ_INTR;
-	do
-		err = mpq_take(q, &want, *after, deadline, &run);
-	while (err == MPQ_INTR && signals_caught() == 0);
-	if (err != MPQ_OK)
+	if ((err = take(&want, q, *after, deadline, &run)) != MPQ_OK)
 		return err;
+	if (signals_held() && run.bytes > SOON)
+		signals_catch();
 	err = output_run(out, q, &run, &msgs, &bytes);
 	*broken = err < 0 && err != -EINTR;
 	*after = run.seq + msgs;
@@ -92,7 +112,10 @@ get_all(struct get *get, struct mpq *q, struct io *io)
 	int err = MPQ_OK, broken = 0;
 
 	output_begin(&out, io->out, get->cli.framing);
-	signals_catch();
+	if (get->max == 1)
+		signals_hold();
+	else
+		signals_catch();
 	while (err == MPQ_OK && get->count < get->max)
 		err = get_run(get, q, &out, &after, &broken);
 	signals_die();
@@ -128,7 +151,7 @@ int
 mpq_get_main(int argc, char **argv, struct io *io)
 {
 	struct get get = { .cli = { .command = "mpq-get", .usage = usage, .letters = "0ac:DLno:OPrt:v", .longs = longs,
-		.min = 1, .max = 1, .option = option }, .max = 1 };
+		.brief = true, .min = 1, .max = 1, .option = option }, .max = 1 };
 	int r = cli_begin(&get.cli, argc, argv, io);
 
 	if (r == ST_GO_ON)

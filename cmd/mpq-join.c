@@ -55,7 +55,8 @@ wait_showing(const struct join *join, struct mpq *q, mpq_time deadline)
 int
 mpq_join_main(int argc, char **argv, struct io *io)
 {
-	struct join join = { .cli = { .command = "mpq-join", .usage = usage, .letters = "Cnpt:v", .longs = longs, .min = 1,
+	struct join join = { .cli = { .command = "mpq-join", .usage = usage, .letters = "Cnpt:v", .longs = longs,
+		.brief = true, .min = 1,
 		.max = 1, .option = option } };
 	struct cli *cli = &join.cli;
 	int r = cli_begin(cli, argc, argv, io), err;

@@ -85,7 +85,7 @@ int
 mpq_put_main(int argc, char **argv, struct io *io)
 {
 	struct cli cli = { .command = "mpq-put", .usage = usage, .letters = "0Lnrt:v", .longs = longs,
-		.operands_last = true, .min = 1, .max = -1 };
+		.operands_last = true, .brief = true, .min = 1, .max = -1 };
 	int r = cli_begin(&cli, argc, argv, io);
 
 	if (r == ST_GO_ON)

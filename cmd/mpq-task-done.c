@@ -74,7 +74,7 @@ int
 mpq_task_done_main(int argc, char **argv, struct io *io)
 {
 	struct done done = { .cli = { .command = "mpq-task-done", .usage = usage, .letters = "ac:o:ORv", .longs = longs,
-		.min = 1, .max = 1, .option = option }, .count = 1 };
+		.brief = true, .min = 1, .max = 1, .option = option }, .count = 1 };
 	int r = cli_begin(&done.cli, argc, argv, io);
 
 	if (r == ST_GO_ON)

@@ -12,16 +12,23 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "output.h"
 #include "signals.h"
 
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8                 /* linux/fs.h; older C libraries lack it */
+#endif
+#define MEM_MAJOR 1                  /* /dev/null and its like */
 #define PIECES 64                    /* chunks in one writev: 4 MiB */
 #define ROOM_FILE ((size_t)1 << 20)  /* what a file or terminal is given at a time */
 #define BUFFER 65536
@@ -31,48 +38,69 @@ void
 output_begin(struct output *out, int fd, int framing)
 {
 	struct stat st;
-	int size;
 
 	*out = (struct output){ .fd = fd, .framing = framing };
-	if (fstat(fd, &st) == -1 || !S_ISFIFO(st.st_mode))
+	if (fstat(fd, &st) == -1)
 		return;
-	size = fcntl(fd, F_GETPIPE_SZ);
-	out->is_pipe = true;
-	out->pipe_size = size > 0 ? (size_t)size : BUFFER;
+	out->is_pipe = S_ISFIFO(st.st_mode);
+	out->at_once = S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && major(st.st_rdev) == MEM_MAJOR);
+	if (S_ISREG(st.st_mode))
+		signal(SIGXFSZ, SIG_IGN);    /* a file that may not get longer is an error */
 }
 
 size_t
-output_room(const struct output *out)
+output_room(struct output *out, size_t most)
 {
 	struct pollfd pfd = { .fd = out->fd, .events = POLLOUT };
-	int queued = 0;
+	int queued = 0, size;
 
 	if (!out->is_pipe)
 		return signals_caught() != 0 ? 0 : ROOM_FILE;
-	while (poll(&pfd, 1, -1) == -1 || signals_caught() != 0)
-		if (signals_caught() != 0)
-			return 0;
+	if (!signals_held() || poll(&pfd, 1, 0) != 1) {
+		if (signals_held())
+			signals_catch();
+		while (poll(&pfd, 1, -1) == -1 || signals_caught() != 0)
+			if (signals_caught() != 0)
+				return 0;
+	}
+	if (most == 1)
+		return 1;
+	if (out->pipe_size == 0) {
+		size = fcntl(out->fd, F_GETPIPE_SZ);
+		out->pipe_size = size > 0 ? (size_t)size : BUFFER;
+	}
 	if (ioctl(out->fd, FIONREAD, &queued) == -1 || queued < 0 || (size_t)queued >= out->pipe_size)
 		return 1;
 	return out->pipe_size - (size_t)queued;
 }
 
+/* One write; it does not wait if signals are held, but says EAGAIN (or that it cannot know). */
+static ssize_t
+write_once(const struct output *out, const struct iovec *iov, int n)
+{
+	if (signals_held() && !out->at_once)
+		return syscall(SYS_pwritev2, out->fd, iov, (long)n, -1L, -1L, (long)RWF_NOWAIT);
+	return n == 1 ? write(out->fd, iov->iov_base, iov->iov_len) : writev(out->fd, iov, n);
+}
+
 /* Write some: > 0 bytes, or -errno. A descriptor that does not block (somebody else's choice) is waited for. */
 static ssize_t
-write_some(int fd, const struct iovec *iov, int n)
+write_some(const struct output *out, const struct iovec *iov, int n)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+	struct pollfd pfd = { .fd = out->fd, .events = POLLOUT };
 	ssize_t done;
 
 	for (;;) {
 		if (signals_caught() != 0)
 			return -EINTR;
-		done = n == 1 ? write(fd, iov->iov_base, iov->iov_len) : writev(fd, iov, n);
+		done = write_once(out, iov, n);
 		if (done > 0)
 			return done;
 		if (done == 0)
 			return -EIO;
-		if (errno == EAGAIN)
+		if (signals_held() && (errno == EAGAIN || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
+			signals_catch();
+		else if (errno == EAGAIN)
 			poll(&pfd, 1, -1);
 		else if (errno != EINTR)
 			return -errno;
@@ -83,7 +111,7 @@ write_some(int fd, const struct iovec *iov, int n)
 
 /* Bytes [from, to) of the run. *done: how many were accepted. */
 static int
-write_bytes(int fd, struct mpq *q, const struct mpq_run *run, uint64_t from, uint64_t to, uint64_t *done)
+write_bytes(const struct output *out, struct mpq *q, const struct mpq_run *run, uint64_t from, uint64_t to, uint64_t *done)
 {
 	struct iovec iov[PIECES];
 	struct mpq_run part = *run;
@@ -94,7 +122,7 @@ write_bytes(int fd, struct mpq *q, const struct mpq_run *run, uint64_t from, uin
 	for (*done = 0; from < to; from += (uint64_t)n, *done += (uint64_t)n) {
 		if ((err = mpq_run_map(q, &part, from, iov, PIECES, &pieces)) != MPQ_OK)
 			return err;
-		if ((n = write_some(fd, iov, pieces)) < 0)
+		if ((n = write_some(out, iov, pieces)) < 0)
 			return (int)n;
 	}
 	return MPQ_OK;
@@ -104,7 +132,7 @@ static int
 write_as_is(const struct output *out, struct mpq *q, const struct mpq_run *run, uint64_t *msgs, uint64_t *bytes)
 {
 	uint64_t done;
-	int err = write_bytes(out->fd, q, run, 0, run->bytes, &done), counted;
+	int err = write_bytes(out, q, run, 0, run->bytes, &done), counted;
 
 	counted = mpq_run_whole(q, run, done, msgs, bytes);
 	return err != MPQ_OK ? err : counted;
@@ -131,7 +159,7 @@ flush(struct framer *f)
 
 	while (at < f->fill && err == MPQ_OK) {
 		struct iovec iov = { f->buf + at, f->fill - at };
-		ssize_t n = write_some(f->out->fd, &iov, 1);
+		ssize_t n = write_some(f->out, &iov, 1);
 
 		if (n < 0)
 			err = (int)n;
@@ -215,7 +243,7 @@ frame_one(struct framer *f, uint64_t from, uint64_t length, uint64_t run_end)
 	memcpy(f->buf + f->fill, front, nfront);
 	f->fill += nfront;
 	if (nfront + length + nback > BUFFER) {      /* a long one: straight from the queue */
-		if ((err = flush(f)) != MPQ_OK || (err = write_bytes(f->out->fd, f->q, f->run, from, from + length, &done)) != MPQ_OK)
+		if ((err = flush(f)) != MPQ_OK || (err = write_bytes(f->out, f->q, f->run, from, from + length, &done)) != MPQ_OK)
 			return err;
 	} else
 		for (uint64_t at = 0; at < length;) {

@@ -11,16 +11,17 @@ struct output {
 	int fd;
 	int framing;                 /* enum mpq_framing, or RAW */
 	bool is_pipe;
-	size_t pipe_size;
+	bool at_once;                /* a write does not wait for anybody: a file, /dev/null */
+	size_t pipe_size;            /* 0: not asked for yet */
 };
 
 void output_begin(struct output *out, int fd, int framing);
 
-/* Wait until it takes bytes, and say about how many: so that no more messages are taken than can be written. 0: a
- * signal came. */
-size_t output_room(const struct output *out);
+/* Wait until it takes bytes, and say about how many, if `most` (> 0) are wanted: so that no more messages are taken than can
+ * be written. 0: a signal came. Signals that are held (signals_hold) are caught before this waits. */
+size_t output_room(struct output *out, size_t most);
 
-/* Write a run. How many messages were written whole, and how many bytes of the run they are, whatever happens. 0, or
+/* Write a run; signals that are held are caught before this waits. How many messages were written whole, and how many bytes of the run they are, whatever happens. 0, or
  * -errno; -EINTR: a signal was noted. */
 int output_run(const struct output *out, struct mpq *q, const struct mpq_run *run, uint64_t *msgs, uint64_t *bytes);
 

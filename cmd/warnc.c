@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * warnc.c - what commands take from libbsd and Debian's libbsd.a has in a form for glibc only; for musl, whose err.h has
- * the rest of the family.
+ * warnc.c - the one function of libbsd that the commands use and whose object in Debian's libbsd.a needs glibc. Linked
+ * with musl, whose err.h has the rest of the family.
  */
 #include <bsd/err.h>
 #include <errno.h>

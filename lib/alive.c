@@ -36,7 +36,7 @@ name_space(const char *which)
 static ssize_t
 slurp(const char *path, char *text, size_t size)
 {
-	int fd = above_stdio(open(path, O_RDONLY | O_CLOEXEC));
+	int fd = above_stdio(openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
 	ssize_t n;
 
 	if (fd == -1)

@@ -14,6 +14,11 @@
 #define VIEWS 24                     /* each at least doubles the one before: enough for any file */
 #define NO_SIDE 2u                   /* an end that does not go this way */
 
+struct node {                        /* layout of the kernel's struct robust_list, and our mark */
+	struct node *next;
+	uint32_t armed;              /* the thread that uses it has registered; wiped by fork */
+};
+
 struct view {
 	unsigned char *at;
 	size_t size;
@@ -28,8 +33,9 @@ struct mpq {
 	bool gave;                   /* it has freed a record: a record taken now may be that one (extent_new) */
 
 	struct head *head;           /* = base */
-	uint32_t *lock;              /* in the first view, where its distance from `node` is right */
-	struct node *node;           /* private page right before the first view (lock.h) */
+	uint32_t *lock;              /* in the first view, whose address the kernel may still have (trap 6) */
+	struct node *node;           /* of the thread's list of robust locks (lock.h) */
+	struct node own;             /* that node with MPQ_BRIEF; else it is in a page that a fork wipes */
 	bool garbage;                /* our slot has some to free (owner_clean) */
 	uint32_t in, out;            /* sides to take from and to put to, or NO_SIDE */
 	uint32_t end;                /* 0: a queue, 1 or 2: an end of a pipe */

@@ -50,9 +50,8 @@ static void
 list_register(struct mpq *q)
 {
 	self.head.next = (struct node *)&self.head;
-	self.head.offset = (long)((unsigned char *)q->lock - (unsigned char *)q->node);
 	self.head.pending = NULL;
-	self.tid = (uint32_t)syscall(SYS_gettid);
+	self.tid = (uint32_t)gettid();       /* musl has it ready */
 	syscall(SYS_set_robust_list, &self.head, sizeof self.head);
 	self.registered = true;
 	if (!q->node->armed) {               /* a new handle, or we are the child of a fork: nothing is ours */
@@ -164,6 +163,8 @@ lock_take(struct mpq *q, mpq_time deadline, bool *died)
 		list_register(q);
 	mine = self.tid;
 	*died = false;
+	self.head.offset = (long)((unsigned char *)q->lock - (unsigned char *)q->node);
+	BARRIER();
 	self.head.pending = q->node;
 	BARRIER();
 	for (int spin = 0; !__atomic_compare_exchange_n(word, &free, mine, false, __ATOMIC_ACQUIRE,

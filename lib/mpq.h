@@ -8,8 +8,9 @@
  * Rules that hold for every call
  *
  *   Result    0 is success. A positive value is one of enum mpq_code. A negative value is -errno of a system
- *             call. Nothing is printed, nothing exits, argv and environment are not read, there is no global
- *             state (one thread-local: the thread's list of robust locks, see MPQ_KEEP_ROBUST).
+ *             call. Nothing is printed, nothing exits, argv and environment are not read, no signal's disposition
+ *             matters or is changed, there is no global state (one thread-local: the thread's list of robust
+ *             locks, see MPQ_KEEP_ROBUST; and memory for the one handle of MPQ_BRIEF).
  *   Time      Deadlines are absolute, CLOCK_MONOTONIC, in nanoseconds. MPQ_NOW never waits (it still waits for
  *             the queue's lock, which is held for about a microsecond), MPQ_FOREVER never gives up.
  *   Signals   A wait that a signal handler interrupts returns MPQ_INTR with nothing taken or changed; come
@@ -21,7 +22,7 @@
  *             looks (within 250 ms if anybody waits).
  *   Trust     The bytes of a segment are hostile: every offset is checked before use. A queue that fails a
  *             check is marked damaged, for good, and every call on it returns MPQ_DAMAGED.
- *   Files     A handle keeps no file descriptor open.
+ *   Files     A handle keeps no file descriptor open (but see MPQ_BRIEF).
  */
 #ifndef MPQ_H
 #define MPQ_H
@@ -117,7 +118,9 @@ struct mpq;
 enum {
 	MPQ_KEEP_ROBUST = 1,   /* the thread uses glibc's robust mutexes: their list is put back after each call
 	                        * (two system calls more); without it they lose their protection */
-	MPQ_WHOLE = 2          /* a pipe's bare name is welcome (stat, remove); such a handle moves no messages */
+	MPQ_WHOLE = 2,         /* a pipe's bare name is welcome (stat, remove); such a handle moves no messages */
+	MPQ_BRIEF = 4          /* the process does one thing and ends: no child of a fork uses the handle, and a descriptor
+	                        * and the mapping stay until the process ends (some ten system calls fewer) */
 };
 
 /* Open NAME, or an end NAME@1, NAME@2. The handle is the caller's until mpq_detach. */

@@ -51,13 +51,12 @@ least_size(const struct mpq *q, uint32_t last, uint64_t size)
 	return chunk_offset(last) + chunk_capacity(q, last);
 }
 
-/* Is it a segment of ours, and as long as it says? */
+/* Is it a segment of ours, and as long as it says? `st` was true before it was mapped. */
 static int
-verify(const struct mpq *q, int fd)
+verify(const struct mpq *q, int fd, struct stat *st)
 {
 	const struct head *head = q->head;
 	uint64_t chunks, sick;
-	struct stat st;
 
 	if (head->magic != MAGIC)
 		return head->magic == __builtin_bswap64(MAGIC) ? MPQ_VERSION : MPQ_NOTQUEUE;
@@ -70,11 +69,13 @@ verify(const struct mpq *q, int fd)
 	chunks = get(&head->chunks);
 	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
 		return MPQ_DAMAGED;
-	/* The size is asked for after the number: a grower extends the file first. */
+	if ((uint64_t)st->st_size >= least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size))
+		return MPQ_OK;
+	/* It has grown since, or is damaged. The size is asked for after the number: a grower extends the file first. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (fstat(fd, &st) == -1)
+	if (fstat(fd, st) == -1)
 		return -errno;
-	return (uint64_t)st.st_size >= least_size(q, (uint32_t)chunks - 1, (uint64_t)st.st_size) ? MPQ_OK : MPQ_DAMAGED;
+	return (uint64_t)st->st_size >= least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size) ? MPQ_OK : MPQ_DAMAGED;
 }
 
 /* Which of the two directions does the handle take from and put to? Side 0 goes from end 1 to end 2. */
@@ -118,16 +119,18 @@ adopt(struct mpq *q, uint64_t ns, const uint8_t boot[16])
 }
 
 /* Does this process belong to the name space and boot that use the queue? If nobody uses it any more, take it over.
- * The boot is asked for only where files outlive it. */
+ * The boot is asked for only where files outlive it; a queue that was made in the default place without one is still in
+ * such a place. */
 static int
-settle_in(struct mpq *q, int fd)
+settle_in(struct mpq *q, int fd, bool elsewhere)
 {
+	static const uint8_t none[16];
 	uint64_t ns = name_space("pid");
 	uint8_t boot[16] = { 0 };
 	struct statfs fs;
 	int err;
 
-	if (fstatfs(fd, &fs) == 0 && fs.f_type != TMPFS)
+	if ((elsewhere || memcmp(q->head->boot, none, 16) != 0) && fstatfs(fd, &fs) == 0 && fs.f_type != TMPFS)
 		boot_id(boot);
 	for (int tries = 0;; tries++) {
 		if ((err = ofd_lock(fd, F_RDLCK, 1)) != MPQ_OK)
@@ -171,12 +174,20 @@ split_end(const char *name, char *bare, uint32_t *end)
 	return mpq_name_check(bare);
 }
 
+/* Memory of a brief handle: a command that has but one starts no allocator for it, which is four system calls of musl. */
+static _Alignas(struct mpq) unsigned char brief[sizeof(struct mpq) + 256];
+static atomic_flag brief_taken = ATOMIC_FLAG_INIT;
+
 static struct mpq *
 handle_new(const char *path, unsigned flags, uint32_t end)
 {
 	size_t n = strlen(path) + 1;
-	struct mpq *q = calloc(1, sizeof *q + n);
+	struct mpq *q;
 
+	if ((flags & MPQ_BRIEF) && sizeof *q + n <= sizeof brief && !atomic_flag_test_and_set(&brief_taken))
+		q = memset(brief, 0, sizeof brief);
+	else
+		q = calloc(1, sizeof *q + n);
 	if (q != NULL) {
 		memcpy(q->path, path, n);
 		q->flags = flags;
@@ -185,23 +196,30 @@ handle_new(const char *path, unsigned flags, uint32_t end)
 	return q;
 }
 
-static int
-open_fd(struct mpq *q, int fd, unsigned flags)
+static void
+handle_free(struct mpq *q)
 {
-	struct stat st;
+	if ((unsigned char *)q == brief)
+		atomic_flag_clear(&brief_taken);
+	else
+		free(q);
+}
+
+static int
+open_fd(struct mpq *q, int fd, struct stat *st, bool elsewhere)
+{
+	uint64_t length = (uint64_t)st->st_size;
 	int err;
 
-	if (fstat(fd, &st) == -1)
-		return -errno;
-	q->dev = st.st_dev, q->ino = st.st_ino;
-	if (st.st_size < (off_t)HEAD_BYTES)
+	q->dev = st->st_dev, q->ino = st->st_ino;
+	if (length < HEAD_BYTES)
 		return MPQ_NOTQUEUE;
-	if ((err = segment_map(q, fd, (uint64_t)st.st_size)) != MPQ_OK ||
-	    (err = verify(q, fd)) != MPQ_OK || (err = choose_sides(q, flags)) != MPQ_OK)
+	if ((err = segment_map(q, fd, length)) != MPQ_OK || (err = verify(q, fd, st)) != MPQ_OK ||
+	    (err = choose_sides(q, q->flags)) != MPQ_OK)
 		return err;
-	q->length = (uint64_t)st.st_size;
+	q->length = length;
 	q->chunks = (uint32_t)get(&q->head->chunks);
-	return settle_in(q, fd);
+	return settle_in(q, fd, elsewhere);
 }
 
 /* A removal was cut short between its flag and the unlink. Under the lock, so that a name which is still this file's
@@ -222,6 +240,7 @@ mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct
 {
 	char path[4096], bare[MPQ_NAME_MAX + 1];
 	struct mpq_why unused = { 0 };
+	struct stat st;
 	struct mpq *q;
 	uint32_t end;
 	int err, fd;
@@ -230,13 +249,14 @@ mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct
 	why = why != NULL ? why : &unused;
 	if ((err = split_end(name, bare, &end)) != MPQ_OK || (err = segment_path(place, bare, path, sizeof path)) != MPQ_OK)
 		return err;
-	if ((err = segment_open_file(place, path, &fd, why)) != MPQ_OK)
+	if ((err = segment_open_file(place, path, &fd, &st, why)) != MPQ_OK)
 		return err;
 	if ((q = handle_new(path, flags, end)) == NULL)
 		err = -ENOMEM;
 	else
-		err = open_fd(q, fd, flags);
-	close(fd);
+		err = open_fd(q, fd, &st, place != NULL && place->dir != NULL);
+	if (err != MPQ_OK || (flags & MPQ_BRIEF) == 0)
+		close(fd);
 	if (err == MPQ_GONE && q != NULL)
 		finish_removal(q);
 	if (err != MPQ_OK && q != NULL) {
@@ -257,9 +277,9 @@ mpq_detach(struct mpq *q)
 		return;
 	if (q->slot != 0 && lock_is_ours(q)) /* else we are the child of a fork, and the slot is the parent's */
 		owner_leave(q);
-	for (unsigned i = 0; i < q->nviews; i++)
+	for (unsigned i = 0; i < q->nviews && (q->flags & MPQ_BRIEF) == 0; i++)
 		munmap(i == 0 ? q->view[0].at - PAGE : q->view[i].at, q->view[i].size + (i == 0 ? PAGE : 0));
-	free(q);
+	handle_free(q);
 	errno = saved;
 }
 

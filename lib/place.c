@@ -71,6 +71,8 @@ write_segment(int fd, const struct mpq_bounds *bounds, struct mpq_why *why)
 
 	if (is_network(fd))
 		return MPQ_NODIR;
+	if (segment_too_long(fd, HEAD_BYTES))
+		return -EFBIG;
 	while (fallocate(fd, 0, 0, HEAD_BYTES) == -1) {
 		if (errno == EINTR)
 			continue;

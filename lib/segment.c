@@ -7,13 +7,16 @@
  *
  * A view is a mapping of the file from its start. The first covers 16 MiB, far beyond the end of a small file (costs
  * nothing: pages are touched only where the file has been allocated); a file that outgrows it gets another, at least
- * four times as large. Right before the first lies the private page with the lock's list node (lock.h).
+ * four times as large. Right before the first lies the private page with the lock's list node (lock.h), if it has one.
+ *
+ * Files are opened by openat(2): musl's open() makes a system call more for O_CLOEXEC.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -72,34 +75,33 @@ is_trusted(const struct mpq_place *place, uid_t owner)
 }
 
 int
-segment_open_file(const struct mpq_place *place, const char *path, int *fd, struct mpq_why *why)
+segment_open_file(const struct mpq_place *place, const char *path, int *fd, struct stat *st, struct mpq_why *why)
 {
-	struct stat st;
 	int f;
 
-	f = above_stdio(open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+	f = above_stdio(openat(AT_FDCWD, path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 	if (f == -1) {
 		int saved = errno;
 
-		if (saved != ENOENT && lstat(path, &st) == 0 && !is_trusted(place, st.st_uid)) {
-			why->uid = st.st_uid;
+		if (saved != ENOENT && lstat(path, st) == 0 && !is_trusted(place, st->st_uid)) {
+			why->uid = st->st_uid;
 			return MPQ_DENIED;
 		}
 		return saved == ENOENT ? MPQ_GONE : saved == ELOOP || saved == EISDIR || saved == ENXIO || saved == ENODEV ?
 		    MPQ_NOTQUEUE : -saved;
 	}
-	if (fstat(f, &st) == -1) {
+	if (fstat(f, st) == -1) {
 		int saved = errno;
 
 		close(f);
 		return -saved;
 	}
-	if (!is_trusted(place, st.st_uid)) {
+	if (!is_trusted(place, st->st_uid)) {
 		close(f);
-		why->uid = st.st_uid;
+		why->uid = st->st_uid;
 		return MPQ_DENIED;
 	}
-	if (!S_ISREG(st.st_mode) || st.st_nlink > 1) {
+	if (!S_ISREG(st->st_mode) || st->st_nlink > 1) {
 		close(f);
 		return MPQ_NOTQUEUE;
 	}
@@ -111,7 +113,7 @@ int
 segment_reopen(const struct mpq *q, int *fd)
 {
 	struct stat st;
-	int f = above_stdio(open(q->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+	int f = above_stdio(openat(AT_FDCWD, q->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 
 	if (f == -1)
 		return errno == ENOENT ? MPQ_GONE : -errno;
@@ -126,9 +128,16 @@ segment_reopen(const struct mpq *q, int *fd)
 static unsigned char *
 map_first(struct mpq *q, int fd, uint64_t size)
 {
-	unsigned char *page = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
-	    MAP_NORESERVE, -1, 0), *view;
+	unsigned char *page, *view;
 
+	if (q->flags & MPQ_BRIEF) {
+		if ((view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) == MAP_FAILED)
+			return MAP_FAILED;
+		q->node = &q->own;
+		q->lock = &((struct head *)view)->lock;
+		return view;
+	}
+	page = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (page == MAP_FAILED)
 		return MAP_FAILED;
 	view = mmap(page + PAGE, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
@@ -172,6 +181,17 @@ segment_map(struct mpq *q, int fd, uint64_t bytes)
 	return MPQ_OK;
 }
 
+bool
+segment_too_long(int fd, uint64_t bytes)
+{
+	struct rlimit limit;
+	struct stat st;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) == -1 || limit.rlim_cur == RLIM_INFINITY || bytes <= limit.rlim_cur)
+		return false;
+	return fstat(fd, &st) == 0 && (uint64_t)st.st_size < bytes;  /* else nothing gets longer */
+}
+
 int
 segment_allocate(struct mpq *q, int fd, uint64_t from, uint64_t bytes)
 {
@@ -180,6 +200,8 @@ segment_allocate(struct mpq *q, int fd, uint64_t from, uint64_t bytes)
 
 	for (uint64_t o = from, n; o < end; o += n) {
 		n = end - o < STEP ? end - o : STEP;
+		if (segment_too_long(fd, o + n))
+			return -EFBIG;
 		while (fallocate(fd, 0, (off_t)o, (off_t)n) == -1) {
 			if (errno == EINTR)
 				continue;

@@ -5,6 +5,8 @@
 #ifndef MPQ_SEGMENT_H
 #define MPQ_SEGMENT_H
 
+#include <sys/stat.h>
+
 #include "handle.h"
 
 #define DEFAULT_DIR "/dev/shm"
@@ -18,8 +20,12 @@ int segment_path(const struct mpq_place *place, const char *name, char *path, si
 int segment_reopen(const struct mpq *q, int *fd);
 
 /* Open `path` as a queue's file, whatever stands there: no waiting, no following, a regular file with one name, of a
- * trusted owner. The caller closes *fd. MPQ_GONE, MPQ_NOTQUEUE, MPQ_DENIED, -errno. */
-int segment_open_file(const struct mpq_place *place, const char *path, int *fd, struct mpq_why *why);
+ * trusted owner; *st is what it is. The caller closes *fd. MPQ_GONE, MPQ_NOTQUEUE, MPQ_DENIED, -errno. */
+int segment_open_file(const struct mpq_place *place, const char *path, int *fd, struct stat *st, struct mpq_why *why);
+
+/* May this process not make the file so long (RLIMIT_FSIZE)? Asked before each allocation: the kernel would not only
+ * refuse, but send SIGXFSZ, and what that does is not the library's to arrange. */
+bool segment_too_long(int fd, uint64_t bytes);
 
 /* Make the newest view cover the file as far as `bytes`. Old views stay: pointers into them remain good. */
 int segment_map(struct mpq *q, int fd, uint64_t bytes);
