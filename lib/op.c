@@ -42,7 +42,9 @@ map_all(struct mpq *q, uint64_t bytes)
 
 	if (r != MPQ_OK)
 		return r;
-	if (fstat(fd, &st) == -1 || (uint64_t)st.st_size < bytes)
+	if (fstat(fd, &st) == -1)
+		r = -errno;
+	else if ((uint64_t)st.st_size < bytes)
 		r = MPQ_DAMAGED;
 	else if ((r = segment_map(q, fd, bytes)) == MPQ_OK)
 		q->length = (uint64_t)st.st_size;
