@@ -7,8 +7,9 @@
 # make lint       cppcheck, shellcheck, mandoc, and clang's warnings
 # make demo       a batch over 10,000 files with workers that get killed
 #
-# LIBC=musl or LIBC=glibc chooses the C library that is linked in: musl where musl-gcc is installed and works, else glibc.
-# Commands of both kinds share queues. `make libc` says which it is.
+# LIBC=musl or LIBC=glibc chooses the C library that is linked in: musl where musl-gcc is installed and works, else
+# glibc. Commands of both kinds share queues. `make libc` says which it is. A program linked with libmpq.a is linked with
+# the same C library.
 
 MAKEFLAGS += -r            # no built-in rules: they would link a program from main-x.d.o to remake main-x.d
 
@@ -25,8 +26,8 @@ LIB = alive attempt check chunk error extent get grow journal lock look op open 
 CMD = attach cli create input output progress show signals \
 	work_args work_find work_job work_log work_loop work_message work_signals work_spool work_watchdog
 
-# A call of a command is mostly the start of its C library, and musl's costs a third of glibc's. It is used if its compiler
-# makes a program that runs, with what libbsd has for glibc in it. Another CC is taken to be glibc's.
+# A call of a command is mostly the start of its C library, and musl's costs a third of glibc's. It is used if its
+# compiler makes a program that runs, with what libbsd has for glibc in it. Another CC is taken to be glibc's.
 LIBBSD := $(shell gcc -print-file-name=libbsd.a)
 ifeq ($(origin LIBC),undefined)
 LIBC := $(if $(filter command,$(word 1,$(origin CC))),glibc,$(shell t=$$(mktemp) && \
@@ -43,8 +44,9 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) $(WARN) -fno
 LDFLAGS = -static
 ifeq ($(LIBC),musl)
 CC = musl-gcc
-# Headers that are not the C library's: musl-gcc does not look into /usr/include. -lc first: of libbsd only what musl lacks.
-LIBC_CFLAGS = -idirafter $(BUILD)/include
+# Headers that are not the C library's: musl-gcc does not look into /usr/include. -lc first: of libbsd only what musl
+# lacks.
+LIBC_CFLAGS = -idirafter $(BUILD)/include -include lib/musl.h
 LDLIBS = -lc $(LIBBSD)
 CMD += warnc
 else ifeq ($(LIBC),glibc)

@@ -17,7 +17,7 @@ errors_of() {
 	fcntl) echo ENOMEM EAGAIN EINTR ;;
 	close) echo EIO EINTR ;;
 	read | readv) echo EIO EINTR EAGAIN ;;
-	write | writev) echo ENOSPC EIO EINTR EAGAIN ;;
+	write | writev | pwritev2) echo ENOSPC EIO EINTR EAGAIN ;;
 	poll | ppoll | futex) echo EINTR EAGAIN ENOMEM ;;
 	link | linkat | unlink | unlinkat) echo EACCES ENOSPC EIO ;;
 	set_robust_list | rt_sigaction | rt_sigprocmask | munmap) ;;

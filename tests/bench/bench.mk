@@ -34,7 +34,7 @@ $(BUILD)/bin/mpq-bench: $(BENCH_DIR)/mpq-bench.o $(BENCH_DIR)/driver.o $(BENCH_D
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# The same C library and the same way to link as the commands.
+# The same C library and the same way to link as the commands, for the peers too: what differs is the queue.
 $(BENCH_DIR)/empty: $(BENCH_DIR)/empty.o
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
@@ -46,8 +46,8 @@ $(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq: $(BENCH_DIR)/%: $(BENCH_DIR)/%.o $(BENCH
 
 # C++ comes with the compiler's own C library, so its driver is compiled apart from the others'.
 $(BENCH_DIR)/boost: $(BENCH_DIR)/boost.o tests/bench/driver.c tests/bench/clock.c
-	gcc $(ALL_CFLAGS) -c -o $(BENCH_DIR)/boost-driver.o tests/bench/driver.c
-	gcc $(ALL_CFLAGS) -c -o $(BENCH_DIR)/boost-clock.o tests/bench/clock.c
+	gcc $(subst $(LIBC_CFLAGS),,$(ALL_CFLAGS)) -c -o $(BENCH_DIR)/boost-driver.o tests/bench/driver.c
+	gcc $(subst $(LIBC_CFLAGS),,$(ALL_CFLAGS)) -c -o $(BENCH_DIR)/boost-clock.o tests/bench/clock.c
 	$(BENCH_CXX) -o $@ $< $(BENCH_DIR)/boost-driver.o $(BENCH_DIR)/boost-clock.o
 
 .PHONY: bench bench-report bench-build
