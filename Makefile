@@ -40,7 +40,8 @@ WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototy
 OPT = -O2 -ftree-vectorize
 CFLAGS = -g
 # A mapped segment is shared with processes of any age: no strict aliasing games, no LTO across the lock.
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) $(WARN) -fno-strict-aliasing $(LIBC_CFLAGS) $(CFLAGS)
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) $(WARN) -fno-strict-aliasing $(LIBC_CFLAGS) \
+	$(CFLAGS)
 LDFLAGS = -static
 ifeq ($(LIBC),musl)
 CC = musl-gcc

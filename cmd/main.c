@@ -38,8 +38,8 @@ fill_stdio(void)
 			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
-/* The kernel's own call: musl's sigaction() makes another one before its first handler, for cancellation of threads. The
- * kernel wants to know where a handler returns to; this one does not return. */
+/* By the kernel's own call: musl's sigaction() makes another one before its first handler, for cancellation of threads.
+ * The kernel wants to know where a handler returns to; this one does not. */
 static void
 catch_bus_error(void)
 {

@@ -3,8 +3,8 @@
  * mpq-get - take messages and write them.
  *
  * Take, write, settle: a message leaves the queue only when the output has accepted it. In between it belongs to this
- * process; if that is killed, it is first in the queue again. Signals are died of after the account: they are noted, or,
- * for one message that is there and soon written, held.
+ * process; if that is killed, it is first in the queue again. Signals are died of after the account: they are noted,
+ * or, for one message that is there and soon written, held.
  */
 #include <bsd/err.h>
 #include <errno.h>

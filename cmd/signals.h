@@ -14,8 +14,8 @@ void signals_hold(void);
 /* Are they held? */
 bool signals_held(void);
 
-/* From here on, a signal that would end the process is only noted, one that waits too. A system call that it finds blocked
- * returns EINTR; so does the next one, within a twentieth of a second, if the signal came just before it. */
+/* From here on, a signal that would end the process is only noted, one that waits too. A system call that it finds
+ * blocked returns EINTR; so does the next one, within a twentieth of a second, if the signal came just before it. */
 void signals_catch(void);
 
 /* The signal that was noted, or 0. */

@@ -29,7 +29,7 @@
 #define SYS_futex_waitv __NR_futex_waitv
 #endif
 
-#define MUSL_BLOCK 32                /* bytes that are looked at before a decision, so that they are looked at as vectors */
+#define MUSL_BLOCK 32                /* bytes between decisions, so that the compiler uses vectors */
 #define MUSL_COPY 1024               /* bytes beyond which musl's way, rep movs, is as good */
 
 static inline int

@@ -174,7 +174,7 @@ split_end(const char *name, char *bare, uint32_t *end)
 	return mpq_name_check(bare);
 }
 
-/* Memory of a brief handle: a command that has but one starts no allocator for it, which is four system calls of musl. */
+/* Memory of a brief handle: a command that has but one starts no allocator for it, four system calls of musl. */
 static _Alignas(struct mpq) unsigned char brief[sizeof(struct mpq) + 256];
 static atomic_flag brief_taken = ATOMIC_FLAG_INIT;
 

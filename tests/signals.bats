@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Signals, broken outputs and closed descriptors: a command ends as it should, and the queue is whole.
-# shellcheck disable=SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
+# shellcheck disable=SC2030,SC2031,SC2154,SC2217 # bg_pid, pid, status, stderr: helpers and bats set them; bg is a helper
 # shellcheck disable=SC2094 # two ends of one FIFO
 
 load helpers
@@ -360,6 +360,57 @@ level_above() {
 	all_once 100000
 	try 0 mpq-task-done -R -a -o "$pid" q
 	try 0 bash -c 'mpq-get -an q | cmp - written'
+}
+
+@test "a get of one message that a signal hits as it writes: it is written and gone, and get ends as that signal" {
+	command -v strace >/dev/null || skip "strace is not here"
+	strace -qq -o trace true 2>/dev/null || skip "strace may not trace here"
+	local signal number n=0
+	mpq-create q
+	for signal in TERM INT PIPE USR1 RTMIN; do
+		number=$(kill -l "$signal")
+		for out in file pipe; do
+			mpq-put q "$((++n))"
+			hit=(timeout -k 1 20 "${plain[@]}" strace -qq -o trace -e "trace=write,pwritev2"
+				-e "inject=write,pwritev2:signal=$number:when=1" mpq-get -n q)
+			status=0
+			if [[ $out == file ]]; then
+				"${hit[@]}" >got || status=$?
+			else
+				status=$("${hit[@]}" | cat >got; echo "${PIPESTATUS[0]}")
+			fi
+			printf '%s, %s: %s\n' "$signal" "$out" "$status"
+			((status == 128 + number))
+			[[ $(<got) == "$n" ]]
+			stat_is size 0 q
+			stat_is held 0 q
+			stat_is gets "$n" q
+		done
+	done
+	whole q
+}
+
+@test "signals that the C library keeps to itself end a get like others, waiting or behind a full pipe" {
+	local signal
+	for signal in 32 33 34; do
+		mpq-create q
+		bg "${plain[@]}" mpq-get q
+		wait_stat getters 1 q
+		kill "-$signal" "$bg_pid"
+		reap "$bg_pid"
+		printf '%s: %s\n' "$signal" "$status"
+		((status == 128 + signal))
+		mpq-rm q
+		stuffed_pipe
+		kill "-$signal" "$getter"
+		reap "$getter"
+		((status == 128 + signal))
+		cat <&8 >written
+		exec 8<&-
+		all_once 100000
+		mpq-rm q
+		rm fifo
+	done
 }
 
 @test "a put that a signal ends in the middle of its input: what is in the queue is the beginning of it" {

@@ -33,8 +33,8 @@ lint:
 	shellcheck $(LINT_SH)
 	mandoc -Tlint -W warning $(PAGES)
 	for f in lib/*.c cmd/*.c; do case $$f in cmd/main.c) d=-DCOMMAND=mpq_get_main ;; *) d= ;; esac; \
-		clang $(filter-out -ftree-vectorize -Wmissing-prototypes,$(ALL_CFLAGS)) $$d -Ilib -Werror -fsyntax-only $$f || exit 1; \
-		gcc $(ALL_CFLAGS) $$d -Ilib -Werror -c -o /dev/null $$f || exit 1; done
+		clang $(filter-out -ftree-vectorize -Wmissing-prototypes $(LIBC_CFLAGS),$(ALL_CFLAGS)) $$d -Ilib -Werror -fsyntax-only $$f || exit 1; \
+		$(CC) $(ALL_CFLAGS) $$d -Ilib -Werror -c -o /dev/null $$f || exit 1; done
 	@echo lint: clean
 
 .PHONY: check check-long check-sanitized demo lint
