@@ -21,8 +21,8 @@ void output_begin(struct output *out, int fd, int framing);
  * are taken than can be written. 0: a signal came. Signals that are held (signals_hold) are caught before this waits. */
 size_t output_room(struct output *out, size_t most);
 
-/* Write a run; held signals are caught before this waits. How many messages were written whole, and how many bytes of the run they are, whatever happens. 0, or
- * -errno; -EINTR: a signal was noted. */
+/* Write a run; held signals are caught before this waits. How many messages were written whole, and how many bytes of
+ * the run they are, whatever happens. 0, or -errno; -EINTR: a signal was noted. */
 int output_run(const struct output *out, struct mpq *q, const struct mpq_run *run, uint64_t *msgs, uint64_t *bytes);
 
 #endif

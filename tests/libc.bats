@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Commands linked with the one C library and with the other work on one queue at once: its layout and its lock are ours.
-# shellcheck disable=SC2016,SC2154,SC2217 # inner shells expand; bg is a helper; bg_pid, status, output: helpers and bats set them
+# shellcheck disable=SC2016,SC2154,SC2217 # inner shells expand; bg_pid, status, output: set elsewhere; bg is a helper
 
 load helpers
 
