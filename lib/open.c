@@ -238,7 +238,9 @@ finish_removal(struct mpq *q)
 int
 mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct mpq **handle, struct mpq_why *why)
 {
-	char path[4096], bare[MPQ_NAME_MAX + 1];
+	/* As long as it has to be: 4096 would be two pages of stack more to touch, which a short command notices. */
+	size_t room = segment_path_room(place, name);
+	char path[room], bare[MPQ_NAME_MAX + 1];
 	struct mpq_why unused = { 0 };
 	struct stat st;
 	struct mpq *q;
@@ -247,7 +249,7 @@ mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct
 
 	*handle = NULL;
 	why = why != NULL ? why : &unused;
-	if ((err = split_end(name, bare, &end)) != MPQ_OK || (err = segment_path(place, bare, path, sizeof path)) != MPQ_OK)
+	if ((err = split_end(name, bare, &end)) != MPQ_OK || (err = segment_path(place, bare, path, room)) != MPQ_OK)
 		return err;
 	if ((err = segment_open_file(place, path, &fd, &st, why)) != MPQ_OK)
 		return err;

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -49,6 +50,15 @@ segment_path(const struct mpq_place *place, const char *name, char *path, size_t
 		return MPQ_BADNAME;
 	n = snprintf(path, size, "%s/" PREFIX "%s", dir, name);
 	return n > 0 && (size_t)n < size ? MPQ_OK : -ENAMETOOLONG;
+}
+
+size_t
+segment_path_room(const struct mpq_place *place, const char *name)
+{
+	const char *dir = place != NULL && place->dir != NULL ? place->dir : DEFAULT_DIR;
+	size_t n = strlen(dir) + strlen("/" PREFIX) + strlen(name) + 1;
+
+	return n < PATH_MAX ? n : PATH_MAX;
 }
 
 int

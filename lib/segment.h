@@ -15,6 +15,9 @@
 /* The file's path, "DIR/mpq.NAME", in a buffer of the caller. MPQ_BADNAME, -ENAMETOOLONG. */
 int segment_path(const struct mpq_place *place, const char *name, char *path, size_t size);
 
+/* Bytes that such a buffer needs, but not more than a path may have. */
+size_t segment_path_room(const struct mpq_place *place, const char *name);
+
 /* Open the file of a handle again, to grow it; it must still be the same one. A descriptor above 2, -errno, or
  * MPQ_GONE. The caller closes it. */
 int segment_reopen(const struct mpq *q, int *fd);
