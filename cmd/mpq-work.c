@@ -148,9 +148,19 @@ raise_files(struct work *w)
 }
 
 static int
+try_spool(void)
+{
+	int fd = spool_open(), err = fd < 0 ? fd : spool_room(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int
 prepare(struct work *w)
 {
-	int fd;
+	int fd, err;
 
 	if ((w->null = spool_above(open("/dev/null", O_RDONLY | O_CLOEXEC))) == -1) {
 		warn("/dev/null");
@@ -162,11 +172,10 @@ prepare(struct work *w)
 	}
 	raise_files(w);
 	w->one_output = same_file(w->io.out, STDERR_FILENO);
-	if (!w->ungroup && (fd = spool_open()) < 0) {
-		warnc(-fd, "%s", getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+	if (!w->ungroup && (err = try_spool()) != 0) {
+		warnc(-err, "%s", spool_dir());
 		return ST_ERROR;
-	} else if (!w->ungroup)
-		close(fd);
+	}
 	if ((w->jobs = calloc(w->njobs, sizeof *w->jobs)) == NULL || !args_begin(w)) {
 		warn(NULL);
 		return ST_ERROR;
@@ -223,12 +232,8 @@ static void
 clean(struct work *w)
 {
 	watchdog_end(&w->dog);
-	for (uint64_t i = 0; w->jobs != NULL && i < w->njobs; i++) {
-		if (w->jobs[i].out != -1)
-			close(w->jobs[i].out);
-		if (w->jobs[i].err != -1)
-			close(w->jobs[i].err);
-	}
+	for (uint64_t i = 0; w->jobs != NULL && i < w->njobs; i++)
+		spool_drop(&w->jobs[i]);
 	if (w->log != -1)
 		close(w->log);
 	if (w->null != -1)

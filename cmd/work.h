@@ -74,6 +74,7 @@ struct work {
 	bool at_end;
 	bool stopping;               /* no new jobs, for a signal or an error */
 	bool broken_pipe;
+	int no_room;                 /* -errno: the directory of the output has been full */
 	int status;                  /* the first error */
 	int signals;                 /* INT and TERM acted upon */
 	mpq_time idle;               /* when waiting for a message ends; 0: not waiting */
@@ -144,12 +145,18 @@ void args_end(struct work *w);
 
 /* A descriptor, or a copy of it, above 2. */
 int spool_above(int fd);
-/* A new file without a name in TMPDIR. A descriptor above 2, or -errno. */
+/* TMPDIR, or what stands for it. */
+const char *spool_dir(void);
+/* A new file without a name there. A descriptor above 2, or -errno. */
 int spool_open(void);
 /* Have files for what the job writes. 0 or -errno. */
 int spool_begin(const struct work *w, struct job *job);
+/* Could more be written to a file? -1 is none. 0 or -errno. */
+int spool_room(int fd);
 /* The job has ended: write what it has written. *bytes, and 0 or -errno. */
 int spool_end(struct work *w, struct job *job, uint64_t *bytes);
+/* Forget it instead. */
+void spool_drop(struct job *job);
 
 /* ---- work_log.c: the job log -------------------------------------------------------------------------------- */
 

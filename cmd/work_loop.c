@@ -107,6 +107,8 @@ start(struct work *w, struct job *job)
 	} else {
 		if (fatal != 0)
 			warnc(-err, "%s", w->command[0]);
+		else if (err == -ENOSPC || err == -EDQUOT)
+			warnc(-err, "%s", spool_dir());
 		else if (err < 0)
 			warnc(-err, "job");
 		else
@@ -128,6 +130,26 @@ not_written(struct work *w, int err)
 		warnc(-err, "output of a job");
 }
 
+/* Write what the job has written, if all of that is there. If it may not be, the same is true of all that run now. */
+static int
+output(struct work *w, struct job *job, uint64_t *received)
+{
+	int err;
+
+	*received = 0;
+	if (w->no_room == 0 && (w->no_room = spool_room(job->out)) != 0) {
+		warnc(-w->no_room, "%s: output of a job", spool_dir());
+		work_stop(w, ST_ERROR);
+	}
+	if (w->no_room != 0) {
+		spool_drop(job);
+		return w->no_room;
+	}
+	if ((err = spool_end(w, job, received)) != 0)
+		not_written(w, err);
+	return err;
+}
+
 /* The job has ended and is waited for. */
 static void
 finish(struct work *w, struct job *job, int exitval, int sig)
@@ -136,10 +158,8 @@ finish(struct work *w, struct job *job, int exitval, int sig)
 	int err;
 
 	job->took = mpq_now() - job->began;
-	err = spool_end(w, job, &received);
+	err = output(w, job, &received);
 	log_run(w, job, received, exitval, sig);
-	if (err != 0)
-		not_written(w, err);
 	if (err != 0 || job->ended)
 		settle(w, job, false);
 	else if (exitval == 0 && sig == 0) {

@@ -5,6 +5,9 @@
  * Files, not memory: an output may be larger than memory. If our standard output and error are the same file, so they
  * are for a job, and what it writes stays in its order; else each goes to its own. A file is used for the next job
  * only if nothing was written and no process of the job's group is left that still could.
+ *
+ * Where there is no room for a file to grow, only COMMAND learns of a write that failed, and many commands do not look.
+ * So that nothing is lost without a word, a file must have room for more when its job ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,14 +33,21 @@ spool_above(int fd)
 	return copy;
 }
 
+const char *
+spool_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir != NULL && *dir != '\0' ? dir : "/tmp";
+}
+
 int
 spool_open(void)
 {
-	const char *dir = getenv("TMPDIR");
+	const char *dir = spool_dir();
 	char name[4096];
 	int fd;
 
-	dir = dir != NULL && *dir != '\0' ? dir : "/tmp";
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd == -1 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
 		if (snprintf(name, sizeof name, "%s/mpq.XXXXXX", dir) >= (int)sizeof name)
@@ -68,6 +78,24 @@ spool_begin(const struct work *w, struct job *job)
 		job->err = fd;
 	}
 	return 0;
+}
+
+/* A byte in a block of its own: it costs 4 us, where fallocate(2) on a disk costs 80, and looking at the free space of
+ * the file system would not see a quota. */
+int
+spool_room(int fd)
+{
+	struct stat st;
+	int err;
+
+	if (fd == -1)
+		return 0;
+	if (fstat(fd, &st) == -1)
+		return -errno;
+	err = pwrite(fd, "", 1, (st.st_size + BUFFER - 1) / BUFFER * BUFFER) == -1 ? errno : 0;
+	if (ftruncate(fd, st.st_size) == -1)
+		return -errno;
+	return err == ENOSPC || err == EDQUOT ? -err : 0;    /* EFBIG: COMMAND has had a signal */
 }
 
 /* Write all of a buffer. Interrupted by children it goes on; by a second INT or TERM it gives up. */
@@ -119,8 +147,24 @@ write_file(struct work *w, int from, int to, uint64_t size)
 	return err;
 }
 
+static void
+drop(int *fd)
+{
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+}
+
+void
+spool_drop(struct job *job)
+{
+	drop(&job->out);
+	drop(&job->err);
+}
+
+/* `shared`: somebody else may still write to it. */
 static int
-end_file(struct work *w, const struct job *job, int *fd, int to, uint64_t *bytes)
+end_file(struct work *w, int *fd, bool shared, int to, uint64_t *bytes)
 {
 	struct stat st;
 	int err = 0;
@@ -132,20 +176,19 @@ end_file(struct work *w, const struct job *job, int *fd, int to, uint64_t *bytes
 	if (st.st_size > 0)
 		err = write_file(w, *fd, to, (uint64_t)st.st_size);
 	*bytes += (uint64_t)st.st_size;
-	if (st.st_size > 0 || kill(-job->pid, 0) == 0 || errno != ESRCH) {
-		close(*fd);
-		*fd = -1;
-	}
+	if (st.st_size > 0 || shared)
+		drop(fd);
 	return err;
 }
 
 int
 spool_end(struct work *w, struct job *job, uint64_t *bytes)
 {
+	bool shared = job->out != -1 && (kill(-job->pid, 0) == 0 || errno != ESRCH);
 	int err, second;
 
 	*bytes = 0;
-	err = end_file(w, job, &job->out, w->io.out, bytes);
-	second = end_file(w, job, &job->err, STDERR_FILENO, bytes);
+	err = end_file(w, &job->out, shared, w->io.out, bytes);
+	second = end_file(w, &job->err, shared, STDERR_FILENO, bytes);
 	return err != 0 ? err : second;
 }

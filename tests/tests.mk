@@ -14,8 +14,12 @@ check: all $(UNITS)
 	tests/run $(foreach u,$(UNITS),"$(u)") $(EXTRA_CHECKS) $(SUITES)
 
 # Kills for a minute, a history of a million operations, every system call failing, a minute for each fuzzer, every
-# instruction of every operation, and the suites with address and undefined sanitizers.
-check-long: check torture fuzz crash-long check-sanitized
+# instruction of every operation, workers with a million messages and 200 kills, and the suites with address and
+# undefined sanitizers.
+check-long: check torture fuzz crash-long work-long check-sanitized
+
+work-long: all
+	MPQ_LONG=1 bats -f '^(flat|kills): ' tests/work-limits.bats
 
 check-sanitized:
 	rm -rf $(BUILD)/sanitized && mkdir -p $(BUILD)/sanitized
@@ -37,4 +41,4 @@ lint:
 		$(CC) $(ALL_CFLAGS) $$d -Ilib -Werror -c -o /dev/null $$f || exit 1; done
 	@echo lint: clean
 
-.PHONY: check check-long check-sanitized demo lint
+.PHONY: check check-long check-sanitized demo lint work-long

@@ -1,0 +1,356 @@
+#!/usr/bin/env bats
+# mpq-work at its limits: many messages, many kills, output larger than memory, and no room, processes or descriptors.
+#
+# Two tests have a long form, with MPQ_LONG=1 in the environment (make work-long).
+# shellcheck disable=SC2154,SC2217 # bg_pid, status, stderr: helpers and bats set them; bg is a helper
+# shellcheck disable=SC2016 # what is in '' is for the shells that mpq-work starts
+
+load helpers
+
+# setup_queue [MESSAGE ...]: q has these and is closed.
+setup_queue() {
+	mpq-create q
+	(($# == 0)) || mpq-put q "$@"
+	mpq-close q
+}
+
+# counts QUEUE SIZE HELD UNFINISHED
+counts() {
+	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
+}
+
+has_lines() {
+	(($(wc -l <"$2") == $1))
+}
+
+# needs COMMAND ...
+needs() {
+	local command
+	for command; do
+		command -v "$command" >/dev/null || skip "there is no $command"
+	done
+}
+
+# figures TEXT: for whoever runs the test, as a comment of TAP.
+figures() {
+	printf '# %s\n' "$*" >&3
+}
+
+# comes QUEUE KEY VALUE PID: waits until the number is reached, as long as the process lives.
+comes() {
+	until (($(mpq-stat -k "$2" "$1") >= $3)); do
+		kill -0 "$4" || return
+		sleep 0.01
+	done
+}
+
+# ---- many messages -------------------------------------------------------------------------------------------------
+
+# What a worker uses, from /proc: memory in KB, of its own (RssAnon), of files, of the queue; descriptors; children, zombies
+# among them; names in TMPDIR; the queue's bytes.
+sample() {
+	local key value rest fds children names
+	while read -r key value rest; do
+		case $key in
+		RssAnon:) used[anon]=$value ;;
+		RssFile:) used[file]=$value ;;
+		RssShmem:) used[shared]=$value ;;
+		VmData:) used[data]=$value ;;
+		VmStk:) used[stack]=$value ;;
+		esac
+	done <"/proc/$1/status"
+	fds=("/proc/$1/fd/"*)
+	read -r -a children <"/proc/$1/task/$1/children" || :
+	names=$(ls -A "$TMPDIR")
+	used[fds]=${#fds[@]} used[children]=${#children[@]} used[names]=$(wc -w <<<"$names")
+	used[queue]=$(mpq-stat -k memory q)
+}
+
+@test "flat: a stream of messages does not grow the worker: memory, descriptors, children, files, the queue" {
+	local n=20000 i key worker
+	local -A used=() base=() most=()
+	((${MPQ_LONG-0} == 0)) || n=1000000
+	mkdir tmp
+	local -x TMPDIR=$PWD/tmp
+	[[ -r /proc/self/task/$BASHPID/children || -r /proc/$$/task/$$/children ]] || skip "no children in /proc"
+	mpq-create -m 500 q
+	bg mpq-work -j2 --joblog /dev/null q true
+	worker=$bg_pid
+	bg mpq-put q < <(exec seq "$n")
+	# The first tenth of twenty warms up; then each of the others is one sample, and the last is taken when all is done.
+	for ((i = 2; i <= 20; i++)); do
+		comes q dones $((n * i / 20)) "$worker"
+		sample "$worker"
+		for key in "${!used[@]}"; do
+			[[ -v base[$key] ]] || base[$key]=${used[$key]}
+			((used[$key] < ${most[$key]:-0})) || most[$key]=${used[$key]}
+		done
+	done
+	wait_stat getters 1 q
+	sample "$worker"
+	for key in "${!used[@]}"; do
+		figures "$n messages: $key ${base[$key]} at first, at most ${most[$key]}, ${used[$key]} at the end"
+	done
+	# Pages are touched late, jobs come and go; what one message in a hundred leaves behind is more than that.
+	((most[anon] <= base[anon] + 64 && most[file] <= base[file] + 64 && most[shared] <= most[queue] / 1024 + 64))
+	((most[data] == base[data] && most[stack] == base[stack]))
+	((most[queue] <= base[queue] + 262144))
+	((most[fds] <= base[fds] + 2 && used[fds] <= base[fds]))
+	((most[children] <= 3 && used[children] == 1))
+	((most[names] == 0))
+	mpq-close q
+	reap "$worker"
+	[[ $status == 0 ]]
+	stat_is dones "$n" q
+}
+
+# ---- many kills ----------------------------------------------------------------------------------------------------
+
+# A worker's job: it says which message it runs, and which attempt at it; what ends with 7 fails.
+ran='echo "$1 $MPQ_ATTEMPT" >>ran; case $1 in *7) exit 1 ;; esac'
+
+worker() {
+	bg mpq-work -j2 -d dead --joblog log q sh -c "$ran" sh
+	pids[$1]=$bg_pid
+}
+
+@test "kills: ten workers killed at random; each message ends done or dead as COMMAND said, the joblogs add up" {
+	local n=2000 kills=20 part seed=${MPQ_SEED:-$RANDOM} i k pids=() lines extra
+	((${MPQ_LONG-0} == 0)) || n=20000 kills=200
+	part=$((n / kills))
+	printf 'MPQ_SEED=%s\n' "$seed"
+	RANDOM=$seed
+	mpq-create q
+	mpq-create dead
+	seq "$part" | mpq-put q
+	for i in {0..9}; do
+		worker "$i"
+	done
+	# A part of the messages for each kill, which comes at a random point of it; the next part is there already, so nobody
+	# is idle, and the queue is open until the last kill, so nobody has ended.
+	for ((k = 1; k <= kills; k++)); do
+		((k == kills)) || seq $((k * part + 1)) $((k * part + part)) | mpq-put q
+		i=$((RANDOM % 10))
+		comes q dones $((k * part - part + RANDOM % part)) "${pids[i]}"
+		kill -KILL "${pids[i]}"
+		reap "${pids[i]}"
+		[[ $status == 137 ]]
+		worker "$i"
+	done
+	mpq-close q
+	for i in {0..9}; do
+		comes q dones "$n" "${pids[i]}" || :
+	done
+	timeout 20 mpq-join -C q
+	for i in {0..9}; do
+		reap "${pids[i]}"
+		[[ $status == 0 || $status == 11 ]]
+	done
+	counts q 0 0 0
+	stat_is dones "$n" q
+	# A kill takes two runs with it at most: so many may have come again.
+	timeout 20 mpq-get -an dead >died
+	sort -nu died | cmp - <(seq 7 10 "$n")
+	extra=$(($(wc -l <died) - n / 10))
+	figures "$n messages, $kills kills, seed $seed: $extra dead letters came again"
+	((extra <= 2 * kills))
+	# Every message has a line in the log, and each line says what COMMAND does with it.
+	tail -n +2 log | cut -f 1 | sort -nu | cmp - <(seq "$n")
+	[[ -z $(awk -F '\t' 'NR > 1 { want = $1 ~ /7$/ ? 1 : 0; if ($7 != want || $8 != 0) print }' log) ]]
+	(($(grep -c ^Seq log) == 1))
+	lines=$(($(wc -l <log) - 1))
+	extra=$((lines - n))
+	# It has run for every line, at most once for each attempt, and for no more than the kills explain.
+	cut -d ' ' -f 1 ran | sort -nu | cmp - <(seq "$n")
+	[[ -z $(sort ran | uniq -d) ]]
+	figures "$(wc -l <ran) runs, $lines lines in the log, $(sort -k 2nr ran | head -n 1 | cut -d ' ' -f 2) attempts at most"
+	((extra <= 2 * kills && lines <= $(wc -l <ran) && $(wc -l <ran) - n <= 2 * kills))
+}
+
+# ---- output larger than memory, and no room for it -------------------------------------------------------------------
+
+# As seq, from the second number on, behind those who read the first.
+rest() {
+	seq "$(($1 + 1))" "$2"
+}
+
+@test "output larger than the worker's memory comes whole, in order, not mixed with another job's" {
+	local first room
+	room=$(df -Pk . | awk 'NR == 2 { print $4 }')
+	((room > 1000000)) || skip "less than 1 GB on disk"
+	setup_queue '1 38000000' '50000000 60000000' # 331 MB and 90 MB
+	TMPDIR=$PWD bash -c 'ulimit -v 65536; exec timeout 100 mpq-work -j2 q sh -c "exec seq \$1" sh' >fifo.out 2>err || {
+		cat err
+		return 1
+	}
+	{
+		read -r first
+		if ((first == 1)); then
+			cmp - <(rest 1 38000000 && seq 50000000 60000000)
+		else
+			cmp - <(rest 50000000 60000000 && seq 1 38000000)
+		fi
+	} <fifo.out
+	counts q 0 0 0
+}
+
+# small_tmp KB COMMAND ...: with a TMPDIR of that size, a file system of its own that only COMMAND sees.
+small_tmp() {
+	local size=$1 how
+	shift
+	for how in -m -rm; do
+		! unshare "$how" true 2>/dev/null || break
+	done
+	mkdir -p tmp
+	TMPDIR=$PWD/tmp unshare "$how" sh -c 'mount -t tmpfs -o "size=$1k" none "$TMPDIR" && shift && exec "$@"' sh "$size" "$@"
+}
+
+needs_mounts() {
+	needs unshare
+	small_tmp 64 true || skip "no file system can be mounted here"
+}
+
+@test "no room for output in TMPDIR: status 1, the reason, no half output; the message stays, whatever COMMAND says" {
+	needs_mounts
+	local end
+	for end in 0 1; do
+		setup_queue m
+		mpq-create dead
+		status=0
+		timeout 20 bash -c "$(declare -f small_tmp); "'small_tmp 64 mpq-work -d dead q sh -c "seq 100000 2>/dev/null; exit $1"' \
+			bash "$end" >out 2>err || status=$?
+		[[ $status == 1 && ! -s out && $(<err) == "mpq-work: $PWD/tmp: output of a job: No space left on device" ]]
+		counts q 1 0 1
+		stat_is size 0 dead
+		try 0 mpq-work q echo # where there is room
+		[[ $output == m ]]
+		mpq-rm q dead
+	done
+}
+
+@test "no room for output in TMPDIR: the message of each job that ran then stays" {
+	needs_mounts
+	setup_queue large small
+	mkfifo full room
+	bg bash -c "$(declare -f small_tmp); small_tmp 64 mpq-work -j2 q sh -c 'case \$1 in
+		large) seq 100000 2>/dev/null; echo >full; read -r x <room ;;
+		small) read -r x <full; echo small ;;
+		esac' sh" >out 2>err
+	wait_until grep -q space err # small has ended, and what it had is free again
+	timeout 10 sh -c 'echo >room'
+	reap "$bg_pid"
+	[[ $status == 1 && ! -s out ]]
+	has_lines 1 err
+	counts q 2 0 2
+	try 0 mpq-work -j1 q echo
+	[[ $output == $'large\nsmall' ]]
+}
+
+@test "a full TMPDIR is found before any message is taken; -u does not need it" {
+	needs_mounts
+	setup_queue m
+	status=0
+	small_tmp 64 bash -c 'head -c 100000 /dev/zero >"$TMPDIR/filler" 2>/dev/null; exec mpq-work q touch run' 2>err || status=$?
+	[[ $status == 1 && $(<err) == "mpq-work: $PWD/tmp: No space left on device" && ! -e run ]]
+	counts q 1 0 1
+	small_tmp 64 bash -c 'head -c 100000 /dev/zero >"$TMPDIR/filler" 2>/dev/null; exec mpq-work -u q echo' >out
+	[[ $(<out) == m ]]
+}
+
+@test "output that fits exactly, and that of a job after it, are whole" {
+	needs_mounts
+	setup_queue 49152 0 49152
+	timeout 20 bash -c "$(declare -f small_tmp); "'small_tmp 64 mpq-work -j1 q sh -c "head -c \$1 /dev/zero" sh' >out
+	(($(wc -c <out) == 98304))
+}
+
+# ---- no processes, no descriptors ------------------------------------------------------------------------------------
+
+# A job that says it has begun, and at which attempt, and ends when the test writes a line to "go".
+gated='echo "$1 $MPQ_ATTEMPT" >>begun; read -r x <go'
+
+setup_gate() {
+	: >begun
+	mkfifo go
+	exec 8<>go
+}
+
+# open_gate N: so many jobs may end.
+open_gate() {
+	printf '\n%.0s' $(seq "$1") >&8
+}
+
+# refusing WHEN COMMAND ...: the calls of clone(2) with these numbers fail; the first makes the watchdog.
+refusing() {
+	local when=$1
+	shift
+	bg strace -qq -o calls -e trace=clone -e "inject=clone:error=EAGAIN:when=$when" "$@"
+}
+
+needs_strace() {
+	needs strace
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace is not allowed here"
+}
+
+refused() {
+	(($(grep -c 'EAGAIN.*INJECTED' calls) == $1))
+}
+
+@test "no process can be started: those that run go on, the others come later, each attempt is the first" {
+	needs_strace
+	setup_queue a b c d
+	setup_gate
+	refusing 3..6 mpq-work -j3 q sh -c "$gated" sh
+	wait_until has_lines 3 begun
+	refused 4
+	counts q 1 3 4
+	open_gate 4
+	reap "$bg_pid"
+	[[ $status == 0 ]]
+	counts q 0 0 0
+	[[ $(sort begun) == $'a 1\nb 1\nc 1\nd 1' ]]
+}
+
+@test "no process can be started at all: status 1, the reason, the message stays" {
+	needs_strace
+	setup_queue a b
+	refusing 2+ mpq-work -j2 q true 2>err
+	reap "$bg_pid"
+	[[ $status == 1 && $(<err) == 'mpq-work: job: Resource temporarily unavailable' ]]
+	counts q 2 0 2
+	rm calls
+	refusing 1+ mpq-work -j2 q true 2>err # nor the watchdog
+	reap "$bg_pid"
+	[[ $status == 1 && $(<err) == 'mpq-work: watchdog: Resource temporarily unavailable' ]]
+	counts q 2 0 2
+}
+
+@test "the limit of processes: a worker whose user may have no more goes on with those it has" {
+	needs setpriv prlimit
+	local user=$((1000000 + $$ % 1000000))
+	cp "$(command -v mpq-work)" "$test_dir/mpq-work"
+	setup_queue a b c d
+	cd "$test_dir"
+	setup_gate
+	chown -R "$user" . 2>/dev/null || skip "this needs root"
+	user_runs=(setpriv "--reuid=$user" "--regid=$user" --clear-groups prlimit --nproc=3)
+	"${user_runs[@]}" ./mpq-work --version >/dev/null || skip "another user cannot run it"
+	bg "${user_runs[@]}" env TMPDIR=. ./mpq-work -j3 q sh -c "$gated" sh # worker, watchdog, and one more
+	wait_stat held 3 q
+	wait_until has_lines 1 begun
+	counts q 1 3 4
+	open_gate 4
+	reap "$bg_pid"
+	[[ $status == 0 ]]
+	[[ $(sort begun) == $'a 1\nb 1\nc 1\nd 1' ]]
+	counts q 0 0 0
+}
+
+@test "no descriptor at all for a job: status 1, the reason, the message stays" {
+	needs prlimit
+	setup_queue a
+	status=0
+	timeout 20 prlimit --nofile=6 mpq-work -j1 q true >out 2>err || status=$?
+	[[ $status == 1 && $(<err) == mpq-work:*'Too many open files' || $(<err) == mpq-work:*'temporarily unavailable' ]]
+	counts q 1 0 1
+}
