@@ -27,6 +27,7 @@ struct job {
 	struct mpq_run run;
 	uint64_t failures;
 	bool ended;                  /* by us: whatever its status says, the message goes back */
+	bool counted;                /* its next start is counted as an attempt: the last lacked resources */
 	mpq_time again;
 	mpq_time began, took;
 	struct timespec started;     /* `began` on the clock on the wall */

@@ -103,6 +103,7 @@ start(struct work *w, struct job *job)
 		failed_at_last(w, job);
 	} else if (err == -EAGAIN && first_in(w, JOB_RUNNING) != NULL) {
 		job->state = JOB_WAITING;
+		job->counted = true;
 		job->again = mpq_now() + RESOURCES_AGAIN;
 	} else {
 		if (fatal != 0)
@@ -268,12 +269,13 @@ go_on(struct work *w)
 		else if (job->state == JOB_WAITING && w->stopping)
 			settle(w, job, false);
 		else if (job->state == JOB_WAITING && job->again <= now) {
-			/* One that lacked resources has not been started: the take has counted it. */
-			if (job->failures != 0 && (err = mpq_attempt(w->q, &job->run)) != MPQ_OK) {
+			if (!job->counted && (err = mpq_attempt(w->q, &job->run)) != MPQ_OK) {
 				work_stop(w, cli_fail(&w->cli, w->cli.operands[0], err, mpq_why(w->q)));
 				settle(w, job, false);
-			} else
-				start(w, job);
+				continue;
+			}
+			job->counted = false;
+			start(w, job);
 		}
 	}
 }
@@ -326,7 +328,7 @@ take(struct work *w, struct job *job, mpq_time deadline)
 	case MPQ_OK:
 		w->idle = 0;
 		w->taken++;
-		job->failures = 0, job->ended = false;
+		job->failures = 0, job->ended = job->counted = false;
 		start(w, job);
 		break;
 	case MPQ_INTR:

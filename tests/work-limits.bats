@@ -311,6 +311,19 @@ refused() {
 	[[ $(sort begun) == $'a 1\nb 1\nc 1\nd 1' ]]
 }
 
+@test "no process can be started for a retry: it comes later, and only starts are counted as attempts" {
+	needs_strace
+	setup_queue stays fails
+	setup_gate
+	refusing 4..6 mpq-work -j2 -T 2 q sh -c 'test "$1" = stays || { echo "$1 $MPQ_ATTEMPT" >>begun; exit 1; }; '"$gated" sh
+	wait_until has_lines 3 begun
+	refused 3
+	open_gate 1
+	reap "$bg_pid"
+	[[ $status == 11 ]]
+	[[ $(sort begun) == $'fails 1\nfails 2\nstays 1' ]]
+}
+
 @test "no process can be started at all: status 1, the reason, the message stays" {
 	needs_strace
 	setup_queue a b
