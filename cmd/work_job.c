@@ -98,6 +98,40 @@ spawn(struct work *w, struct job *job, int in)
 	return -start.error;
 }
 
+static int
+open_files(struct work *w, struct job *job, int *in)
+{
+	int err = spool_begin(w, job);
+
+	return err == 0 ? open_input(w, &job->run, in) : err;
+}
+
+/* Files that nobody has written to stay open for the next job of their place. */
+static void
+close_spare(struct work *w)
+{
+	for (uint64_t i = 0; i < w->njobs; i++)
+		if (w->jobs[i].state != JOB_RUNNING)
+			spool_drop(&w->jobs[i]);
+}
+
+/* Without descriptors, those of places that are free must not keep a message waiting; nor may one that waits keep half
+ * of what it needs from another. */
+static int
+open_files_sparing(struct work *w, struct job *job, int *in)
+{
+	int err = open_files(w, job, in);
+
+	if (err == -EMFILE || err == -ENFILE) {
+		close_spare(w);
+		err = open_files(w, job, in);
+	}
+	if (err != -EMFILE && err != -ENFILE)
+		return err;
+	close_spare(w);
+	return -EAGAIN;
+}
+
 int
 job_start(struct work *w, struct job *job, int *fatal)
 {
@@ -108,11 +142,8 @@ job_start(struct work *w, struct job *job, int *fatal)
 	clock_gettime(CLOCK_REALTIME, &job->started);
 	if ((err = args_fill(w, &job->run)) != MPQ_OK)
 		return err;
-	err = spool_begin(w, job);
-	if (err == 0)
-		err = open_input(w, &job->run, &in);
-	if (err != 0)
-		return err == -EMFILE || err == -ENFILE ? -EAGAIN : err;
+	if ((err = open_files_sparing(w, job, &in)) != 0)
+		return err;
 	err = spawn(w, job, in);
 	if (in != w->null)
 		close(in);

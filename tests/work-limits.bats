@@ -359,6 +359,22 @@ refused() {
 	counts q 0 0 0
 }
 
+@test "the limit of descriptors: a worker that may have no more goes on with those it has" {
+	needs perl prlimit
+	setup_queue a b c d
+	setup_gate
+	# 0 to 2, an empty input, the watchdog's pipe, and two files for each of three jobs, not four. Those of jobs that have
+	# ended must not be kept from the one that waits.
+	bg perl -e 'use POSIX; POSIX::close($_) for 3 .. 1000; exec @ARGV' prlimit --nofile=12 mpq-work -j4 q sh -c "$gated" sh >out 2>err
+	wait_stat held 4 q
+	wait_until has_lines 3 begun
+	open_gate 4
+	reap "$bg_pid"
+	[[ $status == 0 && ! -s err ]]
+	[[ $(sort begun) == $'a 1\nb 1\nc 1\nd 1' ]]
+	counts q 0 0 0
+}
+
 @test "no descriptor at all for a job: status 1, the reason, the message stays" {
 	needs prlimit
 	setup_queue a
