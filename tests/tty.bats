@@ -75,6 +75,9 @@ on_terminal() {
 		                self.look()
 		            assert time.monotonic() < deadline, "in vain; seen: %r" % self.seen
 
+		    def resize(self, columns):
+		        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
 		    def type(self, keys):
 		        os.write(self.fd, keys)
 
@@ -139,6 +142,58 @@ setup_queue() {
 		t.until(lambda: b"<two>\n" in t.seen)
 		assert b"<one>\n" in t.seen, t.seen
 	EOF
+}
+
+@test "the bar follows the width of the terminal" {
+	setup_queue one
+	on_terminal <<-'EOF'
+		t = Terminal("mpq-work", "-p", "-j1", "q", "sh", "-c", os.environ["gated"], "sh")
+		t.until(lambda: lines("begun"))
+		last = lambda: len((re.findall(rb"\r\x1b\[K(q: [^\r\n]*)", t.seen) or [b""])[-1])
+		for columns in (120, 40, 12, 600, 70):      # 12: no room for all of the text; 600: more than is ever drawn
+		    t.seen = b""
+		    t.resize(columns)
+		    t.until(lambda: min(columns, 500) - 4 < last() < columns)
+		with open("go." + lines("begun")[0], "w") as f:
+		    f.write("\n")
+		assert status(t.told()) == 0
+		t.go()
+		t.until(lambda: t.seen.endswith(b"\r\x1b[K"))
+	EOF
+}
+
+@test "in the background there is no bar; after fg there is" {
+	setup_queue one
+	on_terminal <<-'EOF'
+		t = Terminal("bash", "-c", 'set -m; mpq-work -p -j1 q sh -c "$gated" sh & read -r x; fg >/dev/null')
+		t.until(lambda: lines("begun"))             # the first bar would have been drawn before
+		t.type(b"x\n")
+		t.until(lambda: t.seen.endswith(b"]"))
+		assert re.match(rb"x\r?\n\r\x1b\[Kq: 0/1 ", t.seen), t.seen
+		with open("go." + lines("begun")[0], "w") as f:
+		    f.write("\n")
+		assert status(t.told()) == 0
+		t.go()
+		t.until(lambda: t.seen.endswith(b"\r\x1b[K"))
+		assert re.search(rb"\]\r\x1b\[Kend one\n\r\x1b\[K", t.seen), t.seen
+	EOF
+}
+
+@test "Ctrl-C while there is a bar: it is not mixed with what the job still writes, and gone at the end" {
+	setup_queue one two
+	on_terminal <<-'EOF'
+		t = Terminal("mpq-work", "-p", "-j1", "q", "sh", "-c", os.environ["gated"], "sh")
+		t.until(lambda: lines("begun"))
+		t.type(b"\x03")
+		t.until(lambda: b"^C" in t.seen and t.seen.endswith(b"]"))
+		with open("go." + lines("begun")[0], "w") as f:
+		    f.write("\n")
+		assert status(t.told()) == 130
+		t.until(lambda: t.seen.endswith(b"\r\x1b[K"))
+		assert re.search(rb"\]\r\x1b\[Kend one\n\r\x1b\[K", t.seen), t.seen
+		t.go()
+	EOF
+	stat_is size 1 q
 }
 
 @test "Ctrl-C once: the job does not see it and may end, then 130; Ctrl-C twice: it is ended" {

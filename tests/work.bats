@@ -566,6 +566,32 @@ setup_queue2() {
 	[[ $output == m ]]
 }
 
+@test "an empty PATH is the current directory, as for execvp" {
+	local work
+	work=$(command -v mpq-work)
+	setup_queue m
+	try 127 env PATH= "$work" q echo
+	complains mpq-work
+	counts q 1 0 1
+	printf '#!/bin/sh\necho "tool $1"\n' >tool
+	chmod +x tool
+	try 0 env PATH= "$work" q tool
+	[[ $output == 'tool m' ]]
+}
+
+@test "as cron starts it: no terminal, no locale, no variable but those that are given" {
+	local work
+	work=$(command -v mpq-work)
+	mpq-create q
+	printf 'caf\xc3\xa9 \xff' | mpq-put -r q
+	mpq-close q
+	try 0 setsid -w env -i "MPQ_DIR=$MPQ_DIR" "$work" -j1 -p --joblog log q sh -c 'printf %s "$1" >got; /usr/bin/env' sh
+	[[ $(grep -vE '^(PWD|OLDPWD|SHLVL|_)=' <<<"$output" | sort) == $'MPQ_ATTEMPT=1\n'"MPQ_DIR=$MPQ_DIR"$'\nMPQ_JOB=0\nMPQ_QUEUE=q' ]]
+	[[ $stderr == 'q: 1/1 100%'* && $stderr != *[$'\r\e']* ]]
+	cmp got <(printf 'caf\xc3\xa9 \xff')
+	has_lines 2 log
+}
+
 @test "closed standard descriptors are safe" {
 	setup_queue a b
 	timeout 20 mpq-work -j1 q true <&- >&- 2>&-
