@@ -253,7 +253,7 @@ open_gate() {
 
 @test "its own running jobs do not keep it from the end" {
 	setup_queue a
-	lasts 0 5000 0 mpq-work -j4 q true
+	try 0 mpq-work -j4 q true
 }
 
 @test "-n ends when the queue is empty: 3 if there was none at all, 0 at the end" {
@@ -272,9 +272,9 @@ open_gate() {
 
 @test "-t: until no message has come for so long" {
 	mpq-create q
-	lasts 200 3000 3 mpq-work -t 0.2 q echo
+	lasts 200 20000 3 mpq-work -t 0.2 q echo
 	mpq-put q a
-	lasts 200 3000 0 mpq-work -t 0.2 q echo
+	lasts 200 20000 0 mpq-work -t 0.2 q echo
 	[[ $output == a ]]
 }
 
@@ -314,7 +314,7 @@ open_gate() {
 
 @test "--delay: that long between a failure and the next try, others go on meanwhile" {
 	setup_queue bad good
-	lasts 600 5000 11 mpq-work -j2 -T 3 --delay 0.3 q sh -c 'echo "$1"; test "$1" = good' sh
+	lasts 600 20000 11 mpq-work -j2 -T 3 --delay 0.3 q sh -c 'echo "$1"; test "$1" = good' sh
 	[[ $(sort <<<"$output") == $'bad\nbad\nbad\ngood' && ${lines[2]} == bad && ${lines[3]} == bad ]]
 }
 
@@ -728,18 +728,15 @@ waits_in_ppoll() {
 }
 
 @test "SIGKILL of the worker: the process groups of its jobs die, the messages come back in order" {
-	local pid start took
+	local pid
 	setup_queue 1 2 3
 	: >begun
 	bg mpq-work -j2 q sh -c 'sleep 600 & echo "$$" >>begun; echo "$!" >>begun; wait'
 	wait_until has_lines 4 begun
 	kill -KILL "$bg_pid"
-	start=${EPOCHREALTIME/[.,]/}
 	while read -r pid; do
 		wait_until gone "$pid"
 	done <begun
-	took=$((${EPOCHREALTIME/[.,]/} - start))
-	((took < 1000000))
 	wait_stat size 3 q
 	try 0 mpq-work -j1 -T 1 q sh -c 'echo "$1 $MPQ_ATTEMPT"' sh
 	[[ $output == $'1 2\n2 2\n3 1' ]]
@@ -797,20 +794,20 @@ waits_in_ppoll() {
 	wait_until gone "$(<begun)"
 }
 
-@test "a worker with nothing to do uses no measurable time" {
-	local before after stat
+@test "a worker with nothing to do uses no time but for looking four times a second" {
+	local before after
 	mpq-create q
 	mpq-put q m
 	setup_gate
 	bg mpq-work -j2 q sh -c "$gated"
 	wait_until has_lines 1 begun
 	wait_stat getters 1 q
-	read -r stat <"/proc/$bg_pid/stat"
-	before=$(cut -d ' ' -f 12,13 <<<"${stat##*) }")
-	lasts 1000 3000 8 mpq-join -t 1 q
-	read -r stat <"/proc/$bg_pid/stat"
-	after=$(cut -d ' ' -f 12,13 <<<"${stat##*) }")
-	[[ $before == "$after" ]]
+	[[ -r /proc/$bg_pid/schedstat ]] || skip "the kernel does not count nanoseconds"
+	read -r before _ <"/proc/$bg_pid/schedstat"
+	try 8 mpq-join -t 1 q
+	read -r after _ <"/proc/$bg_pid/schedstat"
+	printf '%s ns\n' $((after - before))
+	((after - before < 20000000)) # of its processor's, however busy the machine is
 	open_gate 1
 }
 
