@@ -4,11 +4,6 @@
 
 load helpers
 
-# counts QUEUE SIZE HELD UNFINISHED
-counts() {
-	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
-}
-
 # fill QUEUE MESSAGE ...: a new queue with these.
 fill() {
 	mpq-create "$1"

@@ -108,6 +108,18 @@ ended() {
 	! kill -0 "$1" 2>/dev/null
 }
 
+# reap_all PID ...: reap each of them; all must have ended with 0.
+reap_all() {
+	local each
+	for each; do
+		reap "$each" || return
+		((status == 0)) || {
+			printf '%s ended with status %s\n' "$each" "$status" >&2
+			return 1
+		}
+	done
+}
+
 # wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after 10 seconds.
 wait_until() {
 	local deadline=$((${EPOCHREALTIME/[.,]/} + 10000000))
@@ -134,6 +146,31 @@ stat_is() {
 		printf '%s of %s is %s, not %s\n' "$1" "$3" "$value" "$2" >&2
 		return 1
 	}
+}
+
+# counts QUEUE SIZE HELD UNFINISHED
+counts() {
+	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
+}
+
+# left QUEUE MESSAGE ...: exactly these can be got now, in this order.
+left() {
+	local queue=$1
+	shift
+	try 0 mpq-get -an "$queue" && [[ $output == "$(printf '%s\n' "$@")" ]]
+}
+
+# has_lines NUMBER FILE
+has_lines() {
+	(($(wc -l <"$2") == $1))
+}
+
+# needs COMMAND ...: without them the test is skipped.
+needs() {
+	local command
+	for command; do
+		command -v "$command" >/dev/null || skip "there is no $command"
+	done
 }
 
 # now: the time, in milliseconds.

@@ -9,18 +9,6 @@ now() {
 	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
 }
 
-# counts QUEUE SIZE HELD UNFINISHED
-counts() {
-	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
-}
-
-# left QUEUE MESSAGE ...: exactly these can be got now, in this order.
-left() {
-	local queue=$1
-	shift
-	try 0 mpq-get -an "$queue" && [[ $output == "$(printf '%s\n' "$@")" ]]
-}
-
 # end PID: it is killed, and gone.
 end() {
 	kill -KILL "$1"

@@ -6,18 +6,6 @@ load helpers
 
 plain=(env '--default-signal=INT,QUIT,TERM,HUP,USR1,PIPE')
 
-# counts QUEUE SIZE HELD UNFINISHED
-counts() {
-	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
-}
-
-# left QUEUE MESSAGE ...: exactly these can be got now, in this order.
-left() {
-	local queue=$1
-	shift
-	try 0 mpq-get -an "$queue" && [[ $output == "$(printf '%s\n' "$@")" ]]
-}
-
 setup_queues() {
 	mpq-create from
 	mpq-create to

@@ -144,10 +144,7 @@ inner_waiter() {
 			done' racer "$i"
 		pids+=("$bg_pid")
 	done
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${pids[@]}"
 	if grep -hEiv 'name ?space' reasons?; then
 		return 1
 	fi

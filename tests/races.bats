@@ -26,10 +26,7 @@ fellows() {
 		bg bash -c "$at$2" fellow "$start" "$i"
 		pids+=("$bg_pid")
 	done
-	for i in "${pids[@]}"; do
-		reap "$i"
-		((status == 0))
-	done
+	reap_all "${pids[@]}"
 }
 
 # once FILE ...: the lines of all of them are those of "expected", each once.
@@ -166,10 +163,7 @@ once() {
 	done
 	reap "$maker"
 	[[ $status == 0 ]]
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${pids[@]}"
 	sort statuses? | uniq -c
 	grep -h . errors? | sort | uniq -c | sort -rn | head -n 20
 	if grep -Evx 'get [036]|put [06]|join [068]|stat [06]|task-done [069]' statuses?; then
@@ -206,15 +200,9 @@ once() {
 		fi
 		getters+=("$bg_pid")
 	done
-	for i in "${producers[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${producers[@]}"
 	mpq-close q
-	for i in "${getters[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${getters[@]}"
 	cat put? >expected
 	once got?
 	awk -F . 'FNR == 1 { split("", last) }
@@ -235,15 +223,9 @@ once() {
 		bg mpq-get -a q >"got$i"
 		getters+=("$bg_pid")
 	done
-	for i in "${producers[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${producers[@]}"
 	mpq-close q
-	for i in "${getters[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${getters[@]}"
 	cat put? >expected
 	once got?
 }
@@ -264,10 +246,7 @@ once() {
 		done
 		wait_until some_puts "$((round % 8))"
 		mpq-close q
-		for i in "${pids[@]}"; do
-			reap "$i"
-			[[ $status == 0 ]]
-		done
+		reap_all "${pids[@]}"
 		reap "$getter"
 		[[ $status == 0 ]]
 		cat put? >expected
@@ -301,10 +280,7 @@ some_puts() {
 			(($? == 5))' worker "$i" "$((seed + i))"
 		pids+=("$bg_pid")
 	done
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[[ $status == 0 ]]
-	done
+	reap_all "${pids[@]}"
 	reap "$join"
 	[[ $status == 0 ]]
 	once done?

@@ -16,14 +16,6 @@ recipe() {
 	[[ -s recipe.bash ]]
 }
 
-# needs COMMAND ...
-needs() {
-	local command
-	for command; do
-		command -v "$command" >/dev/null || skip "there is no $command"
-	done
-}
-
 # clean: no queue is left.
 clean() {
 	[[ $(mpq-ls) == '' ]]

@@ -14,23 +14,6 @@ setup_queue() {
 	mpq-close q
 }
 
-# counts QUEUE SIZE HELD UNFINISHED
-counts() {
-	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
-}
-
-has_lines() {
-	(($(wc -l <"$2") == $1))
-}
-
-# needs COMMAND ...
-needs() {
-	local command
-	for command; do
-		command -v "$command" >/dev/null || skip "there is no $command"
-	done
-}
-
 # figures TEXT: for whoever runs the test, as a comment of TAP.
 figures() {
 	printf '# %s\n' "$*" >&3

@@ -15,20 +15,11 @@ setup_queue() {
 	mpq-close q
 }
 
-# counts QUEUE SIZE HELD UNFINISHED
-counts() {
-	stat_is size "$2" "$1" && stat_is held "$3" "$1" && stat_is unfinished "$4" "$1"
-}
-
 # gone PID: no process of that number, or a zombie that nobody has waited for.
 gone() {
 	local stat
 	! read -r stat <"/proc/$1/stat" || [[ ${stat##*) } == Z* ]]
 } 2>/dev/null
-
-has_lines() {
-	(($(wc -l <"$2") == $1))
-}
 
 # A job that says it has begun, and ends when the test lets it.
 gated='mkfifo "go.$$"; echo "$$" >>begun; read -r x <"go.$$"; exit "${x:-0}"'
