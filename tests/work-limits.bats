@@ -19,11 +19,11 @@ figures() {
 	printf '# %s\n' "$*" >&3
 }
 
-# comes QUEUE KEY VALUE PID: waits until the number is reached, as long as the process lives.
+# comes QUEUE KEY VALUE PID [SECONDS]: looks so often until the number is reached, as long as the process lives.
 comes() {
 	until (($(mpq-stat -k "$2" "$1") >= $3)); do
 		kill -0 "$4" || return
-		sleep 0.01
+		sleep "${5-0.01}"
 	done
 }
 
@@ -60,9 +60,9 @@ sample() {
 	bg mpq-work -j2 --joblog /dev/null q true
 	worker=$bg_pid
 	bg mpq-put q < <(exec seq "$n")
-	# The first tenth of twenty warms up; then each of the others is one sample, and the last is taken when all is done.
+	# Two parts of twenty warm up; at the end of each there is a sample, and one more when nothing is to be done.
 	for ((i = 2; i <= 20; i++)); do
-		comes q dones $((n * i / 20)) "$worker"
+		comes q dones $((n * i / 20)) "$worker" 0.1
 		sample "$worker"
 		for key in "${!used[@]}"; do
 			[[ -v base[$key] ]] || base[$key]=${used[$key]}
@@ -152,28 +152,29 @@ worker() {
 
 # ---- output larger than memory, and no room for it -------------------------------------------------------------------
 
-# As seq, from the second number on, behind those who read the first.
+# rest FIRST LAST: as seq, behind a read of the first.
 rest() {
 	seq "$(($1 + 1))" "$2"
 }
 
+# Two jobs write 331 MB and 90 MB. Which of them ends first is theirs.
+both_whole() {
+	local first
+	read -r first
+	if ((first == 1)); then
+		cmp - <(rest 1 38000000 && seq 50000000 60000000)
+	else
+		cmp - <(rest 50000000 60000000 && seq 1 38000000)
+	fi
+}
+
 @test "output larger than the worker's memory comes whole, in order, not mixed with another job's" {
-	local first room
+	local room
 	room=$(df -Pk . | awk 'NR == 2 { print $4 }')
-	((room > 1000000)) || skip "less than 1 GB on disk"
-	setup_queue '1 38000000' '50000000 60000000' # 331 MB and 90 MB
-	TMPDIR=$PWD bash -c 'ulimit -v 65536; exec timeout 100 mpq-work -j2 q sh -c "exec seq \$1" sh' >fifo.out 2>err || {
-		cat err
-		return 1
-	}
-	{
-		read -r first
-		if ((first == 1)); then
-			cmp - <(rest 1 38000000 && seq 50000000 60000000)
-		else
-			cmp - <(rest 50000000 60000000 && seq 1 38000000)
-		fi
-	} <fifo.out
+	((room > 600000)) || skip "less than 600 MB on disk"
+	set -o pipefail
+	setup_queue '1 38000000' '50000000 60000000'
+	TMPDIR=$PWD bash -c 'ulimit -v 65536; exec timeout 200 mpq-work -j2 q sh -c "exec seq \$1" sh' | both_whole
 	counts q 0 0 0
 }
 
