@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # mpq-work at its limits: many messages, many kills, output larger than memory, and no room, processes or descriptors.
 #
-# Two tests have a long form, with MPQ_LONG=1 in the environment (make work-long).
+# Two tests have a long form, with MPQ_LONG=1 in the environment (make work-long). Not for sanitizers: they keep memory that was
+# given back, and cannot work under strace.
 # shellcheck disable=SC2154,SC2217 # bg_pid, status, stderr: helpers and bats set them; bg is a helper
 # shellcheck disable=SC2016 # what is in '' is for the shells that mpq-work starts
 
