@@ -64,7 +64,7 @@ fake_ssh() {
 
 @test "A limit to the rate" {
 	recipe "A limit to the rate"
-	lasts 300 10000 0 bash -eu recipe.bash # 6 calls, the first two at once: four pauses, of which one may have begun
+	lasts 300 20000 0 bash -eu recipe.bash # 6 calls, the first two at once: four pauses, of which one may have begun
 	[[ $(sorted) == "$(printf 'call %d\n' 1 2 3 4 5 6)" ]]
 	clean
 }

@@ -20,12 +20,18 @@ figures() {
 	printf '# %s\n' "$*" >&3
 }
 
-# comes QUEUE KEY VALUE PID [SECONDS]: looks so often until the number is reached, as long as the process lives.
+# comes QUEUE KEY VALUE PID [SECONDS]: looks so often until the number is reached, as long as the process lives and the
+# number grows at least once a minute.
 comes() {
-	until (($(mpq-stat -k "$2" "$1") >= $3)); do
+	local value last='' deadline=0
+	while value=$(mpq-stat -k "$2" "$1") && ((value < $3)); do
 		kill -0 "$4" || return
+		[[ $value == "$last" ]] || deadline=$((SECONDS + 60))
+		((SECONDS < deadline)) || return
+		last=$value
 		sleep "${5-0.01}"
 	done
+	((value >= $3))
 }
 
 # ---- many messages -------------------------------------------------------------------------------------------------
