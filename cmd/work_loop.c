@@ -286,6 +286,16 @@ may_take(const struct work *w)
 	return !w->no_more && !w->stopping && w->taken < w->max;
 }
 
+/* A message has been taken and could not be started: another could not either, and would be kept from other workers. */
+static bool
+lacks_resources(const struct work *w)
+{
+	for (uint64_t i = 0; i < w->njobs; i++)
+		if (w->jobs[i].state == JOB_WAITING && w->jobs[i].counted)
+			return true;
+	return false;
+}
+
 static bool
 is_over(const struct work *w)
 {
@@ -362,7 +372,7 @@ work_loop(struct work *w)
 				bury(w, job, next);
 				work_window_close();
 			}
-		} else if (may_take(w) && (job = first_in(w, JOB_FREE)) != NULL)
+		} else if (may_take(w) && !lacks_resources(w) && (job = first_in(w, JOB_FREE)) != NULL)
 			take(w, job, next);
 		else
 			work_sleep(next);

@@ -329,6 +329,14 @@ refused() {
 	counts q 2 0 2
 }
 
+# sleeps PID: it has gone to sleep since the last look, and again since.
+sleeps() {
+	local now
+	now=$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")
+	before=${before:-$now}
+	((now >= before + 2))
+}
+
 @test "the limit of processes: a worker whose user may have no more goes on with those it has" {
 	needs setpriv prlimit
 	local user=$((1000000 + $$ % 1000000))
@@ -340,9 +348,10 @@ refused() {
 	user_runs=(setpriv "--reuid=$user" "--regid=$user" --clear-groups prlimit --nproc=3)
 	"${user_runs[@]}" ./mpq-work --version >/dev/null || skip "another user cannot run it"
 	bg "${user_runs[@]}" env TMPDIR=. ./mpq-work -j3 q sh -c "$gated" sh # worker, watchdog, and one more
-	wait_stat held 3 q
+	wait_stat held 2 q # one runs, one waits, and no other is taken, though there is a place for it
 	wait_until has_lines 1 begun
-	counts q 1 3 4
+	wait_until sleeps "$bg_pid"
+	counts q 2 2 4
 	open_gate 4
 	reap "$bg_pid"
 	[[ $status == 0 ]]
