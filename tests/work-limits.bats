@@ -185,20 +185,17 @@ both_whole() {
 	counts q 0 0 0
 }
 
-# small_tmp KB COMMAND ...: with a TMPDIR of that size, a file system of its own that only COMMAND sees.
-small_tmp() {
-	local size=$1 how
-	shift
-	for how in -m -rm; do
-		! unshare "$how" true 2>/dev/null || break
-	done
-	mkdir -p tmp
-	TMPDIR=$PWD/tmp unshare "$how" sh -c 'mount -t tmpfs -o "size=$1k" none "$TMPDIR" && shift && exec "$@"' sh "$size" "$@"
-}
-
+# "${small_tmp[@]}" KB COMMAND ...: with a TMPDIR of that size, a file system of its own that only COMMAND sees.
 needs_mounts() {
+	local how
 	needs unshare
-	small_tmp 64 true || skip "no file system can be mounted here"
+	for how in -m -rm; do
+		small_tmp=(env "TMPDIR=$PWD/tmp" unshare "$how"
+			sh -c 'mount -t tmpfs -o "size=$1k" none "$TMPDIR" && shift && exec "$@"' sh)
+		mkdir -p tmp
+		! "${small_tmp[@]}" 64 true 2>/dev/null || return 0
+	done
+	skip "no file system can be mounted here"
 }
 
 @test "no room for output in TMPDIR: status 1, the reason, no half output; the message stays, whatever COMMAND says" {
@@ -208,8 +205,7 @@ needs_mounts() {
 		setup_queue m
 		mpq-create dead
 		status=0
-		timeout 20 bash -c "$(declare -f small_tmp); "'small_tmp 64 mpq-work -d dead q sh -c "seq 100000 2>/dev/null; exit $1"' \
-			bash "$end" >out 2>err || status=$?
+		timeout 20 "${small_tmp[@]}" 64 mpq-work -d dead q sh -c "seq 100000 2>/dev/null; exit $end" >out 2>err || status=$?
 		[[ $status == 1 && ! -s out && $(<err) == "mpq-work: $PWD/tmp: output of a job: No space left on device" ]]
 		counts q 1 0 1
 		stat_is size 0 dead
@@ -223,10 +219,10 @@ needs_mounts() {
 	needs_mounts
 	setup_queue large small
 	mkfifo full room
-	bg bash -c "$(declare -f small_tmp); small_tmp 64 mpq-work -j2 q sh -c 'case \$1 in
+	bg "${small_tmp[@]}" 64 mpq-work -j2 q sh -c 'case $1 in
 		large) seq 100000 2>/dev/null; echo >full; read -r x <room ;;
 		small) read -r x <full; echo small ;;
-		esac' sh" >out 2>err
+		esac' sh >out 2>err
 	wait_until grep -q space err # small has ended, and what it had is free again
 	timeout 10 sh -c 'echo >room'
 	reap "$bg_pid"
@@ -241,17 +237,17 @@ needs_mounts() {
 	needs_mounts
 	setup_queue m
 	status=0
-	small_tmp 64 bash -c 'head -c 100000 /dev/zero >"$TMPDIR/filler" 2>/dev/null; exec mpq-work q touch run' 2>err || status=$?
+	"${small_tmp[@]}" 64 bash -c 'head -c 100000 /dev/zero >"$TMPDIR/filler" 2>/dev/null; exec mpq-work q touch run' 2>err || status=$?
 	[[ $status == 1 && $(<err) == "mpq-work: $PWD/tmp: No space left on device" && ! -e run ]]
 	counts q 1 0 1
-	small_tmp 64 bash -c 'head -c 100000 /dev/zero >"$TMPDIR/filler" 2>/dev/null; exec mpq-work -u q echo' >out
+	"${small_tmp[@]}" 64 bash -c 'head -c 100000 /dev/zero >"$TMPDIR/filler" 2>/dev/null; exec mpq-work -u q echo' >out
 	[[ $(<out) == m ]]
 }
 
 @test "output that fits exactly, and that of a job after it, are whole" {
 	needs_mounts
 	setup_queue 49152 0 49152
-	timeout 20 bash -c "$(declare -f small_tmp); "'small_tmp 64 mpq-work -j1 q sh -c "head -c \$1 /dev/zero" sh' >out
+	timeout 20 "${small_tmp[@]}" 64 mpq-work -j1 q sh -c 'head -c "$1" /dev/zero' sh >out
 	(($(wc -c <out) == 98304))
 }
 
