@@ -5,7 +5,9 @@
  * or so the queue is drained, and the judge compares what the producers said they had put with what the getters got
  * (ledger.h); then come the queue's own accounts and its memory. Then the next round, on a new queue.
  *
- * usage: kill SECONDS [SEED]           environment: KILLS=n ends after so many kills instead; VERBOSE=1
+ * usage: kill SECONDS [SEED]           environment: KILLS=n ends after so many kills (and at the latest after SECONDS);
+ *                                      DENSE=1: short messages and pauses, ten victims at a time, above 1,000 kills
+ *                                      a second; VERBOSE=1
  *
  * All that is decided by chance follows from SEED; what the scheduler does, does not.
  */
@@ -16,8 +18,8 @@
 #include "ledger.h"
 
 #define HANG (10 * SECOND)
-#define ROUND (600 * MS)
-#define BACKLOG ((uint64_t)64 << 20)  /* an unbounded queue is not fed beyond it */
+#define ROUND ((dense ? 2000 : 600) * MS)
+#define BACKLOG ((uint64_t)(dense ? 1 : 64) << 20)  /* an unbounded queue is not fed beyond it */
 #define IDLE_CHUNKS 16u               /* of 64 KiB, with memory: some free, the tail, pools of records */
 #define SLACK 48u                     /* ... and growers that are killed or too late leave a batch, and a chunk here and there */
 
@@ -32,6 +34,7 @@ static struct mpq_bounds variants[] = {
 };
 
 static struct totals totals;
+static uint64_t most_strays, most_beyond, most_present;   /* chunks, of the emptied queue of any round */
 static bool verbose;
 
 /* ---- what all workers share ------------------------------------------------------------------------------ */
@@ -435,6 +438,8 @@ work(unsigned slot)
 	int err;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (dense && nice(5) == -1)
+		fault("nice: %s", strerror(errno));     /* the killer gets its processor when its pause is over */
 	chance = me->seed;
 	begin("opening");
 	if ((err = mpq_open(&room, "q", 0, &queue, NULL)) != MPQ_OK)
@@ -501,18 +506,39 @@ static void
 kill_one(unsigned slot)
 {
 	struct proc *p = &book->proc[slot];
+	mpq_time none = 0;
 
-	__atomic_store_n(&book->killed, mpq_now(), __ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(&book->killed, &none, mpq_now(), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	kill(p->pid, SIGKILL);
 	collect(p, true);
 	totals.kills++;
 }
 
+/* Several die at the same moment: all are killed before the first is waited for. */
+static void
+kill_some(unsigned first, unsigned n, bool restart)
+{
+	unsigned victims[PROCS], count = 0, most = 1 + (unsigned)random_below(n);
+	mpq_time none = 0;
+
+	for (unsigned slot = first; slot < first + n; slot++)
+		if (book->proc[slot].pid != 0 && random_below(n) < most)
+			victims[count++] = slot;
+	for (unsigned i = 0; i < count; i++)
+		kill(book->proc[victims[i]].pid, SIGKILL);
+	__atomic_compare_exchange_n(&book->killed, &none, mpq_now(), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < count; i++)
+		collect(&book->proc[victims[i]], true);
+	for (unsigned i = 0; i < count && restart; i++)
+		start(victims[i], next_random(&chance));
+	totals.kills += count;
+}
+
 static void
 nap(void)
 {
-	/* 50 us to 20 ms, the short ones as often as the long */
-	double us = 50 * pow(400, (double)random_below(1 << 20) / (1 << 20));
+	/* 50 us to 20 ms, the short ones as often as the long; dense: to 1 ms */
+	double us = 50 * pow(dense ? 20 : 400, (double)random_below(1 << 20) / (1 << 20));
 	struct timespec t = { .tv_nsec = (long)(us * 1000) };
 
 	nanosleep(&t, NULL);
@@ -564,9 +590,13 @@ static void
 strike(unsigned first, unsigned n, bool restart)
 {
 	unsigned slot = first + (unsigned)random_below(n), times = random_below(32) == 0 ? 4 : 1;
-	uint64_t how = random_below(16);
+	uint64_t how = random_below(dense ? 128 : 16);
 
 	nap();
+	if (dense && how >= 3) {
+		kill_some(first, n, restart);
+		return;
+	}
 	if (book->proc[slot].pid == 0)
 		return;
 	if (how < 3) {
@@ -653,6 +683,32 @@ expect_ok(int err, const char *what)
 	expect(err == MPQ_OK, "%s: %s", what, mpq_strerror(err));
 }
 
+/* Chunks that the queue says have no memory, and that have some: of the absent list, and beyond the last chunk. */
+static void
+find_strays(uint64_t *absent, uint64_t *beyond)
+{
+	const struct head *head = queue->head;
+	uint32_t n = LOW(get(&head->absent));
+	char path[100];
+	off_t at, data;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/mpq.q", room_dir);
+	*absent = *beyond = 0;
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return;
+	for (uint64_t left = HIGH(get(&head->absent)); left > 0 && n != 0; left--, n = LOW(get(&chunk_at(queue, n)->link))) {
+		at = (off_t)chunk_offset(n);
+		*absent += (data = lseek(fd, at, SEEK_DATA)) != -1 && data < at + (off_t)CHUNK;
+	}
+	at = (off_t)chunk_offset((uint32_t)get(&head->chunks));
+	while ((at = lseek(fd, at, SEEK_DATA)) != -1) {
+		++*beyond;
+		at = at / CHUNK * CHUNK + CHUNK;
+	}
+	close(fd);
+}
+
 /* An empty queue keeps little: what it says is absent has no memory, and not much is free. */
 static void
 judge_memory(void)
@@ -660,8 +716,13 @@ judge_memory(void)
 	const struct head *head = queue->head;
 	uint64_t chunks = get(&head->chunks) - FIRST_CHUNK, absent = HIGH(get(&head->absent)), present = chunks - absent;
 	struct mpq_stat st = { 0 };
+	uint64_t strays, beyond;
 
 	expect_ok(mpq_stat(queue, &st), "stat");
+	find_strays(&strays, &beyond);
+	most_strays = strays > most_strays ? strays : most_strays;
+	most_beyond = beyond > most_beyond ? beyond : most_beyond;
+	most_present = present > most_present ? present : most_present;
 	expect(present <= IDLE_CHUNKS && st.memory <= (present + SLACK) * CHUNK, "memory %llu of an empty queue: %llu chunks, of them %u free, %u small, %llu "
 	    "absent; %llu chunks should have memory, and %llu have", (unsigned long long)st.memory,
 	    (unsigned long long)chunks, HIGH(get(&head->free)), HIGH(get(&head->small)), (unsigned long long)absent,
@@ -775,6 +836,9 @@ verdict(void)
 	    (unsigned long long)totals.kills, (unsigned long long)totals.stops, (unsigned long long)totals.messages,
 	    (unsigned long long)totals.lost, (unsigned long long)totals.doubled, (unsigned long long)totals.hung,
 	    (double)book->longest / 1e6);
+	diag("%llu operations, %.1f for each kill; memory of an emptied queue: at most %llu chunks, and %llu that it calls "
+	    "absent, %llu behind its end", (unsigned long long)book->ops, (double)book->ops / (double)(totals.kills + 1),
+	    (unsigned long long)most_present, (unsigned long long)most_strays, (unsigned long long)most_beyond);
 	OK(totals.kills != 0 && totals.messages != 0, "processes were killed and messages delivered");
 	OK(totals.lost == 0, "no message that was put is lost");
 	OK(totals.doubled == 0, "none is delivered twice but those in the hands of a getter that was killed");
@@ -793,11 +857,12 @@ main(int argc, char **argv)
 	mpq_time until = mpq_now() + (argc > 1 ? (mpq_time)strtoull(argv[1], NULL, 0) : 10) * SECOND;
 
 	verbose = getenv("VERBOSE") != NULL;
+	dense = getenv("DENSE") != NULL;
 	room_make();
 	book_open();
 	diag("seed %llu", (unsigned long long)seed);
 	chance = seed;
-	while ((kills != NULL ? totals.kills < most : mpq_now() < until) && play(round, mpq_now() + ROUND))
+	while (totals.kills < most && mpq_now() < until && play(round, mpq_now() + ROUND))
 		round++;
 	return verdict();
 }

@@ -63,7 +63,8 @@ struct book {
 };
 
 static struct book *book;
-static unsigned char patterns[KINDS][2 * LARGEST];
+static unsigned char (*patterns)[2 * LARGEST];   /* of each kind; shared too: a fork has fewer pages to copy */
+static bool dense;                               /* many kills: short messages, so that operations are short */
 
 static inline uint64_t
 mix(uint64_t z)
@@ -77,6 +78,7 @@ book_open(void)
 	static const char skip_bytes[KINDS] = { 2, 1, 0 };
 	uint64_t seed = 7;
 
+	patterns = shared(KINDS * sizeof patterns[0]);
 	book = mmap(NULL, sizeof *book, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (book == MAP_FAILED) {
 		printf("Bail out! mmap: %s\n", strerror(errno));
@@ -126,7 +128,7 @@ id_entry(uint64_t id)
 	return &book->entry[id >> 44][id & ((1 << SEQ_BITS) - 1)];
 }
 
-/* Mostly small: 1 in 32 has no bytes, 1 in 32 up to 70,000, 1 in 256 up to 1 MiB. */
+/* Mostly small: 1 in 32 has no bytes, 1 in 32 up to 70,000, 1 in 256 up to 1 MiB. Dense: 1 in 128 up to 70,000. */
 static inline size_t
 id_size(uint64_t id)
 {
@@ -134,6 +136,8 @@ id_size(uint64_t id)
 
 	if (pick < 8)
 		return 0;
+	if (dense)
+		return ID_BYTES + more % (pick < 10 ? 70000 : pick < 16 ? 5000 : 60);
 	if (pick < 9)
 		return more % 4 == 0 ? LARGEST - more % 3 : ID_BYTES + more % (LARGEST - ID_BYTES);
 	if (pick < 16)

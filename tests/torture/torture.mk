@@ -5,7 +5,8 @@
 #
 #   make torture                     kills for 60 seconds, a history of 1,000,000 operations
 #   make torture SECONDS=600         longer
-#   make torture KILLS=1000000       until so many processes have been killed
+#   make torture SECONDS=1200 KILLS=1000000 DENSE=1   short messages and pauses, above 1,000 kills a second; until so
+#                                    many processes have been killed
 #   make torture SEED=7              the chances of an earlier run
 
 SECONDS = 60
@@ -16,7 +17,7 @@ EXTRA_CHECKS += "$(BUILD)/tests/kill 10 1" "$(BUILD)/tests/history 100000 1"
 check: $(TORTURE)
 
 torture: all $(TORTURE)
-	$(if $(KILLS),KILLS=$(KILLS)) $(BUILD)/tests/kill $(SECONDS) $(SEED)
+	$(if $(KILLS),KILLS=$(KILLS)) $(if $(DENSE),DENSE=1) $(BUILD)/tests/kill $(SECONDS) $(SEED)
 	$(BUILD)/tests/history 1000000 $(SEED)
 	MPQ_LONG=1 bats tests/faults.bats
 
