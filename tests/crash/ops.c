@@ -11,6 +11,7 @@
  */
 #include <linux/futex.h>
 
+#include "alive.h"
 #include "layout.h"
 #include "scenes.h"
 #include "step.h"
@@ -32,7 +33,7 @@ static struct mpq *victim;           /* the handle of the process that dies */
 static bool longer;
 
 static struct tally {                /* shared by the workers */
-	uint64_t kills, before, after, missed, faults, late;
+	uint64_t kills, before, after, missed, varied, faults, late;
 	uint64_t slowest;            /* to get the lock, ns */
 	char fault[2 * TEXT];
 } *tally;
@@ -72,6 +73,31 @@ late(size_t n, size_t of, const char *what, mpq_time time)
 		fault("kill %zu of %zu: %s took %lld ms", n, of, what, (long long)(time / MS));
 }
 
+/* ---- a clock that goes by itself ------------------------------------------------------------------------- */
+
+/* Two runs of an act are compared, one of them by single steps, a thousand times slower. What follows from the time must be
+ * the same in both: whether a look for dead owners is due, when a wait is over, how often the vDSO tries to read the
+ * kernel's clock between two of its ticks. So for the process that dies, and for the one that builds the queue, the clock
+ * goes on by a tick each time that it is asked. It begins with the true time, for the kernel has deadlines from it; the
+ * queue was built long before. */
+#define TICK (MS / 10)
+#define LONG_AGO (10 * SECOND)
+
+static mpq_time clock_says;          /* 0: the kernel's clock */
+
+int __real_clock_gettime(clockid_t, struct timespec *);
+int __wrap_clock_gettime(clockid_t, struct timespec *);
+
+int
+__wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	if (clock_says == 0 || id != CLOCK_MONOTONIC)
+		return __real_clock_gettime(id, ts);
+	clock_says += TICK;
+	*ts = (struct timespec){ .tv_sec = (time_t)(clock_says / SECOND), .tv_nsec = (long)(clock_says % SECOND) };
+	return 0;
+}
+
 /* ---- the process that dies ------------------------------------------------------------------------------- */
 
 static struct mpq *
@@ -99,6 +125,7 @@ static void
 ready(void *arg)
 {
 	(void)arg;
+	clock_says = mpq_now();
 	if ((scene->flags & (BARE | NO_QUEUE)) == 0)
 		victim = open_end(judges_end());
 	if (scene->ready != NULL)
@@ -117,6 +144,7 @@ static void
 recovery_ready(void *arg)
 {
 	(void)arg;
+	clock_says = mpq_now();
 	victim = open_end(judges_end());
 }
 
@@ -140,6 +168,7 @@ build_main(void)
 		.kind = scene->end != NULL ? MPQ_PIPE : MPQ_QUEUE };
 	struct mpq *q;
 
+	clock_says = mpq_now() - LONG_AGO;
 	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK)
 		abort();
 	q = open_end(scene->end != NULL ? "@1" : "");
@@ -427,7 +456,7 @@ one_kill(const struct pass *pass, size_t i)
 		fault("kill %zu of %zu: end %d, signal %d", i, pass->n, (int)end, step_signal());
 	__atomic_fetch_add(&tally->kills, 1, __ATOMIC_RELAXED);
 	if (end == STEP_ACTED && i < pass->n)
-		__atomic_fetch_add(&tally->missed, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(pass->point[i].varies ? &tally->varied : &tally->missed, 1, __ATOMIC_RELAXED);
 	if (scene->asleep != NOBODY) {
 		view_close(&images);
 		see_sleeper(pid, i, pass->n);
@@ -510,7 +539,8 @@ rehearse(void)
 static void
 perform(void)
 {
-	static struct pass pass;
+	/* /proc/PID/stat has other numbers each time, of other lengths; to read it touches nothing that is shared. */
+	static struct pass pass = { .varies = (const void *)start_time };
 	struct trial trial = { .play = &play };
 	size_t instructions = 0, deep = 0, found;
 	bool real = longer || (scene->flags & REAL);
@@ -531,17 +561,15 @@ perform(void)
 	images_free(&images);
 	if (tally->faults == 0)
 		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
-	/* Points inside a look for dead owners follow the text of /proc and the time that has passed, so a second run may not
-	 * come by them; what it does come by must be without fault, and at least a tenth must be. */
-	OK(tally->faults == 0 && tally->missed <= tally->kills / 10 * 9 && ((scene->flags & SAME) ||
+	OK(tally->faults == 0 && tally->missed <= tally->kills / 20 && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
 	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
 	    (long long)tally->kills, (long long)tally->faults);
 	if (tally->faults != 0)
 		diag("%s", tally->fault);
-	diag("%llu before, %llu after; recovery: %zu instructions, %zu images; %llu points missed, %llu late; "
+	diag("%llu before, %llu after; recovery: %zu instructions, %zu images; %llu points missed, %llu varied, %llu late; "
 	    "lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after, instructions, deep,
-	    (long long)tally->missed, (long long)tally->late, (long long)tally->slowest / 1000,
+	    (long long)tally->missed, (long long)tally->varied, (long long)tally->late, (long long)tally->slowest / 1000,
 	    (long long)((mpq_now() - began) / MS));
 	free(first_image.bytes);
 }

@@ -186,11 +186,27 @@ program_counter(void)
 	return (uint64_t)ptrace(PTRACE_PEEKUSER, current, (void *)offsetof(struct user_regs_struct, rip), NULL);
 }
 
+/* Is it inside the function that varies? It is left when the stack is shorter than at its first instruction. */
 static bool
-add_point(struct pass *pass, uint64_t address, uint64_t before, uint64_t step)
+inside_varying(const struct pass *pass, uint64_t address, uint64_t *entered)
+{
+	uint64_t sp;
+
+	if (pass->varies == NULL || (*entered == 0 && address != (uintptr_t)pass->varies))
+		return false;
+	sp = (uint64_t)ptrace(PTRACE_PEEKUSER, current, (void *)offsetof(struct user_regs_struct, rsp), NULL);
+	if (*entered == 0)
+		*entered = sp;
+	else if (sp > *entered)
+		*entered = 0;
+	return *entered != 0;
+}
+
+static bool
+add_point(struct pass *pass, uint64_t address, uint64_t before, uint64_t step, bool varies)
 {
 	struct point *last = pass->n > 0 ? &pass->point[pass->n - 1] : NULL;
-	struct point p = { .address = address, .step = step };
+	struct point p = { .address = address, .step = step, .varies = varies };
 	static uint32_t inside;
 
 	if (address == before && last != NULL) {   /* rep movs: a step for each turn, but one arrival */
@@ -277,7 +293,7 @@ resume(const struct trial *trial, int request, int *sig, bool *told)
 enum end
 step_pass(const struct trial *trial, struct pass *pass, void (*each)(void *arg, pid_t pid), void *each_arg)
 {
-	uint64_t address, before = 0, step = 0;
+	uint64_t address, before = 0, step = 0, entered = 0;
 	bool told = false;
 	int sig = 0;
 
@@ -290,7 +306,7 @@ step_pass(const struct trial *trial, struct pass *pass, void (*each)(void *arg, 
 	for (;;) {
 		if (sig == 0) {
 			address = program_counter();
-			if (!add_point(pass, address, before, step++))
+			if (!add_point(pass, address, before, step++, inside_varying(pass, address, &entered)))
 				return STEP_FAILED;
 			before = address;
 		}

@@ -26,12 +26,14 @@ struct point {
 	uint32_t hit;                /* the how many-th time that it is reached, from 1 */
 	uint32_t inside;             /* steps into it: an instruction that repeats itself */
 	uint64_t step;               /* steps from the mark */
+	bool varies;                 /* inside the function of pass.varies: another run may not come by */
 };
 
 struct pass {
 	struct point *point;         /* the first is the first instruction of the act */
 	size_t n, room;
 	uint32_t sparse;             /* take every so many-th step of an instruction that repeats itself; 0: 512 */
+	const void *varies;          /* a function whose path, with all it calls, is not the same twice; or NULL */
 };
 
 enum end {

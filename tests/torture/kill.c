@@ -5,7 +5,7 @@
  * or so the queue is drained, and the judge compares what the producers said they had put with what the getters got
  * (ledger.h); then come the queue's own accounts and its memory. Then the next round, on a new queue.
  *
- * usage: kill SECONDS [SEED]           environment: KILLS=n ends after so many kills (and at the latest after SECONDS);
+ * usage: kill SECONDS [SEED]           environment: KILLS=n ends after so many kills instead;
  *                                      DENSE=1: short messages and pauses, ten victims at a time, above 1,000 kills
  *                                      a second; VERBOSE=1
  *
@@ -862,7 +862,7 @@ main(int argc, char **argv)
 	book_open();
 	diag("seed %llu", (unsigned long long)seed);
 	chance = seed;
-	while (totals.kills < most && mpq_now() < until && play(round, mpq_now() + ROUND))
+	while ((kills != NULL ? totals.kills < most : mpq_now() < until) && play(round, mpq_now() + ROUND))
 		round++;
 	return verdict();
 }

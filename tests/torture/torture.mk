@@ -5,8 +5,8 @@
 #
 #   make torture                     kills for 60 seconds, a history of 1,000,000 operations
 #   make torture SECONDS=600         longer
-#   make torture SECONDS=1200 KILLS=1000000 DENSE=1   short messages and pauses, above 1,000 kills a second; until so
-#                                    many processes have been killed
+#   make torture KILLS=1000000       until so many processes have been killed
+#   make torture DENSE=1             short messages and pauses, above 1,000 kills a second
 #   make torture SEED=7              the chances of an earlier run
 
 SECONDS = 60
