@@ -341,7 +341,7 @@ struct sleeper {                     /* shared */
 	volatile int done, result;
 	volatile mpq_time when;
 };
-static struct sleeper *sleeper;
+static struct sleeper *sleeper;      /* of this world */
 
 static _Noreturn void
 sleeper_main(void)
@@ -536,12 +536,33 @@ rehearse(void)
 	return true;
 }
 
+/* The pass. A sleeper is asleep, so that the way to its wake-up is walked; and stopped, so that it leaves what is put. */
+static void
+walk(struct pass *pass)
+{
+	struct trial trial = { .play = &play };
+	pid_t pid = 0;
+
+	image_restore(&first_image);
+	view_open(&images);
+	if (scene->asleep != NOBODY) {
+		pid = send_to_sleep();
+		kill(pid, SIGSTOP);
+		if (!UNTIL(process_state(pid) == 'T'))
+			fault("the sleeper does not stop");
+	}
+	if (step_pass(&trial, pass, look, &images) != STEP_ACTED)
+		fault("ended by signal %d", step_signal());
+	if (pid != 0)
+		kill_child(pid);
+	view_close(&images);
+}
+
 static void
 perform(void)
 {
 	/* /proc/PID/stat has other numbers each time, of other lengths; to read it touches nothing that is shared. */
 	static struct pass pass = { .varies = (const void *)start_time };
-	struct trial trial = { .play = &play };
 	size_t instructions = 0, deep = 0, found;
 	bool real = longer || (scene->flags & REAL);
 	mpq_time began = mpq_now();
@@ -549,11 +570,7 @@ perform(void)
 	memset(tally, 0, sizeof *tally);
 	if (!rehearse())
 		return;
-	image_restore(&first_image);
-	view_open(&images);
-	if (step_pass(&trial, &pass, look, &images) != STEP_ACTED)
-		fault("ended by signal %d", step_signal());
-	view_close(&images);
+	walk(&pass);
 	judge_images("image", &images);
 	if ((scene->flags & DEEP) || (longer && scene->asleep == NOBODY))
 		deep = recover_images(&instructions);
@@ -586,6 +603,7 @@ main(int argc, char **argv)
 	room_make();
 	world_enter(room_dir, 0);
 	tally = shared(sizeof *tally);
+	sleeper = shared(sizeof *sleeper);
 	if ((pid = fork()) == 0)
 		for (;;)
 			pause();
