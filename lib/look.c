@@ -96,6 +96,7 @@ struct watcher {                             /* one for each watch */
 	uint32_t side;
 	uint32_t snapshot;
 	const uint32_t *word;
+	const uint64_t *sick;                /* says that it was removed or is damaged */
 	bool written;                        /* it stands in the segment */
 };
 
@@ -162,10 +163,11 @@ look(struct mpq_watch *w, struct watcher *v, bool write)
 	v->written |= err == MPQ_OK && wop.wrote;
 }
 
+/* Who removes a queue, or finds it damaged, may be killed after he has said so and before he moves a word. */
 static bool
 has_moved(const struct watcher *v)
 {
-	return __atomic_load_n(v->word, __ATOMIC_ACQUIRE) != v->snapshot;
+	return __atomic_load_n(v->word, __ATOMIC_ACQUIRE) != v->snapshot || get(v->sick) != 0;
 }
 
 static bool
@@ -342,6 +344,7 @@ mpq_wait(struct mpq_watch *watches, size_t n, mpq_time deadline)
 		w->ready = 0;
 		v[i].side = w->what == MPQ_READY_GET ? w->q->in : w->q->out;
 		v[i].word = event(w->q, WATCH_SIDE, WAIT_WATCH);
+		v[i].sick = &w->q->head->sick;
 		mpq_sweep(w->q);
 	}
 	r = wait_ready(watches, v, n, deadline);

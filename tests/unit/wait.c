@@ -4,6 +4,7 @@
  */
 #include <sys/time.h>
 
+#include "handle.h"
 #include "room.h"
 
 static void
@@ -86,6 +87,70 @@ one_for_two(const char *one, const char *two)
 	mpq_detach(q);
 }
 
+/* A process that waits until one of `n` handles of "watched" can be got from; it ends with 0 if that is `ready`. */
+static pid_t
+watcher(const struct mpq *q, size_t n, int ready)
+{
+	pid_t pid = child();
+
+	if (pid == 0) {
+		struct mpq_watch w[2];
+
+		for (size_t i = 0; i < n; i++)
+			w[i] = (struct mpq_watch){ .q = room_open("watched"), .what = MPQ_READY_GET };
+		_exit(mpq_wait(w, n, in_ms(20000)) != MPQ_OK || w[0].ready != ready);
+	}
+	OK(UNTIL(process_state(pid) == 'S' && get(&q->head->side[0].waiting[WAIT_WATCH]) == n),
+	    "a watcher of %zu handles", n);
+	return pid;
+}
+
+/* Owners die while it sleeps. They leave what makes nothing ready; it finds them itself, nobody else being there. */
+static void
+watcher_sweeps(size_t n)
+{
+	struct mpq *q = room_queue("watched", 0, 0, MPQ_QUEUE);
+	pid_t pid = watcher(q, n, 1), dead;
+
+	for (int i = 0; i < 3; i++) {
+		if ((dead = child()) == 0) {
+			struct mpq_writer w;
+			void *space;
+			size_t size;
+
+			mpq_writer_init(&w, room_open("watched"), MPQ_LINES);
+			if (mpq_writer_space(&w, &space, &size) != MPQ_OK)
+				_exit(1);
+			raise(SIGKILL);
+		}
+		IS(reap_child(dead), 256 + SIGKILL, "an owner dies");
+		OK(UNTIL(get(&q->head->nslots) == n), "the watcher finds that");
+	}
+	OK(process_state(pid) == 'S' && get(&q->head->side[0].waiting[WAIT_WATCH]) == n, "it sleeps on, written down");
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	IS(mpq_put(q, "x", 1, MPQ_NOW), MPQ_OK, "a put");
+	IS(reap_child(pid), 0, "wakes it");
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	mpq_detach(q);
+}
+
+/* Who removes a queue, or finds it damaged, is killed after he has said so and before he wakes anybody. */
+static void
+watcher_is_not_told(uint64_t sick, int ready)
+{
+	struct mpq *q = room_queue("watched", 0, 0, MPQ_QUEUE);
+	pid_t one = watcher(q, 1, ready), two;
+
+	__atomic_fetch_or(&q->head->sick, sick, __ATOMIC_RELAXED);
+	IS(reap_child(one), 0, "a watcher sees by itself: %s", mpq_strerror(ready));
+	mpq_detach(q);
+	q = room_queue("watched", 0, 0, MPQ_QUEUE);
+	two = watcher(q, 2, ready);
+	__atomic_fetch_or(&q->head->sick, sick, __ATOMIC_RELAXED);
+	IS(reap_child(two), 0, "of two handles too");
+	mpq_detach(q);
+}
+
 /* Two processes that wait for each other: each turn is a sleep and a wake-up; one lost costs a quarter of a second. */
 static void
 ping_pong(void)
@@ -159,6 +224,10 @@ main(void)
 	one_for_two("pipe@1", "pipe@2");
 	mpq_detach(room_queue("plain", 0, 0, MPQ_QUEUE));
 	one_for_two("plain", "plain");
+	watcher_sweeps(1);
+	watcher_sweeps(2);
+	watcher_is_not_told(HEAD_REMOVED, MPQ_GONE);
+	watcher_is_not_told(HEAD_DAMAGED, MPQ_DAMAGED);
 	ping_pong();
 	return tap_end();
 }
