@@ -28,22 +28,21 @@
 #define STEPPED_MAX 1500             /* longer paths come to their points by breakpoints even in the long form */
 
 static const struct scene *scene;
-static struct image first_image;
+static struct image first_image, other_image;   /* of the queue, and of the other one */
 static struct mpq *victim;           /* the handle of the process that dies */
 static bool longer;
 
 static struct tally {                /* shared by the workers */
-	uint64_t kills, before, after, missed, varied, faults, late;
+	uint64_t kills, before, after, between, missed, varied, faults, late;
 	uint64_t slowest;            /* to get the lock, ns */
 	char fault[2 * TEXT];
 } *tally;
 
 static struct images {
-	struct image image[IMAGES];
+	struct image image[IMAGES], other[IMAGES];
 	uint64_t hash[IMAGES];
 	size_t n, seen;              /* kept, and all */
-	const unsigned char *view;   /* of the file, in the tracer */
-	size_t mapped;
+	const unsigned char *view, *other_view;   /* of the files, in the tracer */
 } images, deeper;
 
 static int tries_left;               /* of the trial that runs */
@@ -116,9 +115,29 @@ open_end(const char *end)
 }
 
 static const char *
-judges_end(void)
+actors_end(void)
 {
 	return scene->end != NULL ? scene->end : "";
+}
+
+static const char *
+sleepers_end(void)
+{
+	return scene->end == NULL ? "" : strcmp(scene->end, "@1") == 0 ? "@2" : "@1";
+}
+
+static void
+restore(const struct image *image, const struct image *other)
+{
+	image_restore(image, QUEUE);
+	if (scene->flags & TWO)
+		image_restore(other, OTHER);
+}
+
+static void
+judge_scene(struct verdict *v)
+{
+	judge(scene->end != NULL ? BOTH_ENDS : scene->flags & TWO ? TWO_QUEUES : ONE_QUEUE, v);
 }
 
 static void
@@ -127,9 +146,11 @@ ready(void *arg)
 	(void)arg;
 	clock_says = mpq_now();
 	if ((scene->flags & (BARE | NO_QUEUE)) == 0)
-		victim = open_end(judges_end());
+		victim = open_end(actors_end());
 	if (scene->ready != NULL)
 		scene->ready(victim);
+	if (scene->asleep != NOBODY && victim != NULL && mpq_sweep(victim) != MPQ_OK)
+		abort();                     /* the sleeper stands in the table: else a look for it would be due or not */
 }
 
 static void
@@ -145,7 +166,7 @@ recovery_ready(void *arg)
 {
 	(void)arg;
 	clock_says = mpq_now();
-	victim = open_end(judges_end());
+	victim = open_end(actors_end());
 }
 
 static void
@@ -169,7 +190,8 @@ build_main(void)
 	struct mpq *q;
 
 	clock_says = mpq_now() - LONG_AGO;
-	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK)
+	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK ||
+	    ((scene->flags & TWO) && mpq_create(&place, OTHER, &bounds, NULL) != MPQ_OK))
 		abort();
 	q = open_end(scene->end != NULL ? "@1" : "");
 	if (scene->build != NULL)
@@ -187,13 +209,14 @@ build(void)
 	int status = 0;
 	pid_t pid;
 
-	image_restore(&none);
+	image_restore(&none, QUEUE);
 	if ((scene->flags & NO_QUEUE) == 0) {
 		if ((pid = child()) == 0)
 			build_main();
 		status = reap_child(pid);
 	}
-	image_load(&first_image);
+	image_load(&first_image, QUEUE);
+	image_load(&other_image, OTHER);
 	return status == ((scene->flags & DIES) ? 256 + SIGKILL : 0);
 }
 
@@ -203,13 +226,15 @@ expect(const char *what, size_t n, size_t of)
 {
 	struct verdict v;
 
-	judge(judges_end(), &v);
+	judge_scene(&v);
 	if ((uint64_t)v.lock > tally->slowest)
 		tally->slowest = (uint64_t)v.lock;
 	if (says(&v, scene->before))
 		__atomic_fetch_add(&tally->before, 1, __ATOMIC_RELAXED);
 	else if (says(&v, scene->after))
 		__atomic_fetch_add(&tally->after, 1, __ATOMIC_RELAXED);
+	else if (scene->between != NULL && says(&v, scene->between))
+		__atomic_fetch_add(&tally->between, 1, __ATOMIC_RELAXED);
 	else if (v.lock > SECOND)
 		late(n, of, "the lock", v.lock);
 	else
@@ -231,44 +256,63 @@ hash(const unsigned char *p, size_t n)
 	return h;
 }
 
-/* The file's bytes for the tracer: its own mapping, of whatever file bears the name now. */
-static void
-view_open(struct images *im)
+#define MAPPED ((size_t)16 << 20)
+
+/* A file's bytes for the tracer: its own mapping, of whatever file bears the name now. NULL: none does. */
+static const unsigned char *
+view_file(const char *name)
 {
+	const unsigned char *view;
 	char path[200];
 	int fd;
 
-	snprintf(path, sizeof path, "%s/mpq." QUEUE, place.dir);
-	im->view = NULL;
-	im->n = im->seen = 0;
+	snprintf(path, sizeof path, "%s/mpq.%s", place.dir, name);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return;
-	im->mapped = (size_t)16 << 20;
-	im->view = mmap(NULL, im->mapped, PROT_READ, MAP_SHARED, fd, 0);
-	if (im->view == MAP_FAILED)
+		return NULL;
+	view = mmap(NULL, MAPPED, PROT_READ, MAP_SHARED, fd, 0);
+	if (view == MAP_FAILED)
 		abort();
 	close(fd);
+	return view;
+}
+
+static void
+view_open(struct images *im)
+{
+	im->n = im->seen = 0;
+	im->view = view_file(QUEUE);
+	im->other_view = view_file(OTHER);
 }
 
 static void
 view_close(struct images *im)
 {
 	if (im->view != NULL)
-		munmap((void *)(uintptr_t)im->view, im->mapped);
+		munmap((void *)(uintptr_t)im->view, MAPPED);
+	if (im->other_view != NULL)
+		munmap((void *)(uintptr_t)im->other_view, MAPPED);
 }
 
-/* After a step: a new image? Its lock becomes what the kernel makes of it when the process dies. */
+/* The lock becomes what the kernel makes of it when the process dies. */
+static void
+owner_dies(struct image *image, pid_t pid)
+{
+	struct head *head = (struct head *)image->bytes;
+
+	if (image->size != 0 && (head->lock & FUTEX_TID_MASK) == (uint32_t)pid)
+		head->lock = (head->lock & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+}
+
+/* After a step: a new image? */
 static void
 look(void *arg, pid_t pid)
 {
 	struct images *im = arg;
-	struct image *image;
-	struct head *head;
 	uint64_t h;
 
 	if (im->view == NULL)
 		return;
-	h = hash(im->view, HASHED);
+	h = hash(im->view, HASHED) + (im->other_view != NULL ? hash(im->other_view, HASHED) * 3 : 0);
 	for (size_t i = im->seen; i > 0; i--)
 		if (im->hash[i - 1] == h)
 			return;
@@ -279,21 +323,20 @@ look(void *arg, pid_t pid)
 	im->hash[im->seen++] = h;
 	if (first_image.size > LARGE && im->seen % 8 != 1)
 		return;
-	image = &im->image[im->n];
-	image_load(image);
-	if (image->size == 0)
+	image_load(&im->image[im->n], QUEUE);
+	if (im->image[im->n].size == 0)
 		return;                      /* removed: the end is judged anyway */
+	image_load(&im->other[im->n], OTHER);
+	owner_dies(&im->image[im->n], pid);
+	owner_dies(&im->other[im->n], pid);
 	im->n++;
-	head = (struct head *)image->bytes;
-	if ((head->lock & FUTEX_TID_MASK) == (uint32_t)pid)
-		head->lock = (head->lock & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 }
 
 static void
 images_free(struct images *im)
 {
 	for (size_t i = 0; i < im->n; i++)
-		free(im->image[i].bytes);
+		free(im->image[i].bytes), free(im->other[i].bytes);
 	im->n = 0;
 }
 
@@ -308,7 +351,7 @@ static void
 judge_images(const char *what, const struct images *im)
 {
 	for (size_t i = 0; i < im->n && tally->faults == 0; i += stride(im->n, FEW_IMAGES)) {
-		image_restore(&im->image[i]);
+		restore(&im->image[i], &im->other[i]);
 		expect(what, i, im->n);
 	}
 }
@@ -322,7 +365,7 @@ recover_images(size_t *instructions)
 	size_t all = 0;
 
 	for (size_t i = 0; i < images.n && tally->faults == 0; i += stride(images.n, FEW_DEEP)) {
-		image_restore(&images.image[i]);
+		restore(&images.image[i], &images.other[i]);
 		view_open(&deeper);
 		if (step_pass(&trial, &pass, look, &deeper) != STEP_ACTED)
 			fault("recovery from image %zu ended by signal %d", i, step_signal());
@@ -343,20 +386,39 @@ struct sleeper {                     /* shared */
 };
 static struct sleeper *sleeper;      /* of this world */
 
+/* Is the queue ready, or else why not? Two handles, so that it sleeps on more than one word. */
+static int
+watch_for(struct mpq *q, enum mpq_ready what)
+{
+	struct mpq_watch w[2] = { { .q = q, .what = what }, { .q = open_end(sleepers_end()), .what = what } };
+	int r = mpq_wait(w, 2, in_ms(20000));
+
+	mpq_detach(w[1].q);
+	return r != MPQ_OK || w[0].ready == 1 || w[1].ready == 1 ? r : w[0].ready != 0 ? w[0].ready : w[1].ready;
+}
+
 static _Noreturn void
 sleeper_main(void)
 {
-	struct mpq *q = open_end("");
+	struct mpq *q = open_end(sleepers_end());
 	char text[40];
 	size_t len;
 	int r;
 
-	if (scene->asleep == GETTER)
+	switch (scene->asleep) {
+	case GETTER:
 		r = mpq_get(q, text, sizeof text, &len, in_ms(20000));
-	else if (scene->asleep == PUTTER)
+		break;
+	case PUTTER:
 		r = mpq_put(q, "s", 1, in_ms(20000));
-	else
+		break;
+	case JOINER:
 		r = mpq_join(q, 0, in_ms(20000));
+		break;
+	default:
+		r = watch_for(q, scene->asleep == WATCHES_GET ? MPQ_READY_GET : scene->asleep == WATCHES_PUT ?
+		    MPQ_READY_PUT : MPQ_READY_JOIN);
+	}
 	sleeper->when = mpq_now();
 	sleeper->result = r;
 	sleeper->done = 1;
@@ -366,73 +428,91 @@ sleeper_main(void)
 
 /* What it waits for, done by somebody else, if the one who was killed did not get there. */
 static void
-help_sleeper(struct mpq *q)
+help_sleeper(void)
 {
+	struct mpq *q = open_end(actors_end());
 	struct mpq_run run;
 	struct mpq_want want = { .msgs = 1 };
 	char text[8];
 	size_t len;
 	int r;
 
-	if (scene->asleep == GETTER)
+	if (scene->asleep == GETTER || scene->asleep == WATCHES_GET)
 		r = mpq_put(q, "y", 1, MPQ_NOW);
-	else if (scene->asleep == PUTTER)
+	else if (scene->asleep == PUTTER || scene->asleep == WATCHES_PUT)
 		r = mpq_get(q, text, sizeof text, &len, MPQ_NOW);
 	else if ((r = mpq_take(q, &want, 0, MPQ_NOW, &run)) == MPQ_OK)
 		r = mpq_settle(q, &run, 1, run.bytes, MPQ_DONE, NULL);
 	if (r != MPQ_OK)
 		fault("the helper: %s", mpq_strerror(r));
+	mpq_detach(q);
 }
 
-static bool
-committed(const struct mpq_stat *st)
-{
-	/* puts: of "used" one has gone before */
-	return scene->asleep == GETTER ? st->puts == 2 : scene->asleep == PUTTER ? st->gets == 1 : st->dones != 0;
-}
-
-/* The second process must go on within a second: of the kill, or of another's doing what it waits for. */
+/* The second process must go on within a second: of the kill, or of another's doing what it waits for. `q`: the handle
+ * of one at its place, opened before the kill. */
 static void
-see_sleeper(pid_t pid, size_t n, size_t of)
+see_sleeper(pid_t pid, struct mpq *q, size_t n, size_t of)
 {
-	struct mpq *q = open_end("");
 	mpq_time since = mpq_now();
 	struct mpq_stat st;
+	int told = scene->told, r;
 
-	if (mpq_sweep(q) != MPQ_OK || mpq_stat(q, &st) != MPQ_OK)
-		fault("kill %zu of %zu: no stat", n, of);
-	else if (committed(&st))
+	if ((r = mpq_sweep(q)) == MPQ_OK)
+		r = mpq_stat(q, &st);
+	if (r != MPQ_OK && (r != MPQ_GONE || scene->acted != NULL))
+		fault("kill %zu of %zu: no stat: %s", n, of, mpq_strerror(r));
+	else if (scene->acted == NULL ? r == MPQ_GONE : scene->acted(&st))
 		tally->after++;
 	else {
 		tally->before++;
-		help_sleeper(q);
+		told = MPQ_OK;
+		help_sleeper();
 	}
 	UNTIL(sleeper->done);
 	if (!sleeper->done || sleeper->when - since > SECOND)
 		late(n, of, "the sleeper", mpq_now() - since);
-	else if (sleeper->result != MPQ_OK)
+	else if (sleeper->result != told)
 		fault("kill %zu of %zu: the sleeper says %s", n, of, mpq_strerror(sleeper->result));
 	kill_child(pid);
-	if (mpq_check(q) != MPQ_OK)
-		fault("kill %zu of %zu: damaged", n, of);
+	r = mpq_check(q);
+	if (r != (scene->acted == NULL && told != MPQ_OK ? MPQ_GONE : MPQ_OK))
+		fault("kill %zu of %zu: check says %s", n, of, mpq_strerror(r));
 	mpq_detach(q);
+}
+
+/* Written down as what it is? */
+static bool
+is_asleep(void)
+{
+	const struct head *head = (const struct head *)(const void *)images.view;
+	unsigned side = 0, kind;
+
+	switch (scene->asleep) {
+	case GETTER:
+		kind = WAIT_GET;
+		side = strcmp(actors_end(), "@2") == 0;  /* it gets what the actor's end sends */
+		break;
+	case PUTTER:
+		kind = WAIT_PUT;
+		break;
+	case JOINER:
+		kind = WAIT_JOIN;
+		break;
+	default:
+		return head->side[0].waiting[WAIT_WATCH] == 2;
+	}
+	return head->side[side].waiting[kind] == 1;
 }
 
 static pid_t
 send_to_sleep(void)
 {
-	struct mpq *q;
-	struct mpq_stat st;
 	pid_t pid;
 
 	sleeper->done = 0;
 	if ((pid = child()) == 0)
 		sleeper_main();
-	q = open_end("");
-	UNTIL(process_state(pid) == 'S' && mpq_stat(q, &st) == MPQ_OK &&
-	    (scene->asleep == GETTER ? st.getters == 1 : scene->asleep == PUTTER ? st.putters == 1 :
-	    ((const struct head *)(const void *)images.view)->side[0].waiting[WAIT_JOIN] == 1));
-	mpq_detach(q);
+	UNTIL(process_state(pid) == 'S' && is_asleep());
 	return pid;
 }
 
@@ -441,13 +521,15 @@ one_kill(const struct pass *pass, size_t i)
 {
 	struct trial trial = { .play = &play, .point = i < pass->n ? &pass->point[i] : NULL,
 		.stepwise = longer && pass->n <= STEPPED_MAX };
+	struct mpq *q = NULL;
 	pid_t pid = 0;
 	enum end end;
 
-	image_restore(&first_image);
+	restore(&first_image, &other_image);
 	if (scene->asleep != NOBODY) {
 		view_open(&images);
 		pid = send_to_sleep();
+		q = open_end(sleepers_end());
 	}
 	end = step_trial(&trial);
 	if (end == STEP_LATE)
@@ -459,7 +541,7 @@ one_kill(const struct pass *pass, size_t i)
 		__atomic_fetch_add(pass->point[i].varies ? &tally->varied : &tally->missed, 1, __ATOMIC_RELAXED);
 	if (scene->asleep != NOBODY) {
 		view_close(&images);
-		see_sleeper(pid, i, pass->n);
+		see_sleeper(pid, q, i, pass->n);
 	} else
 		expect("kill", i, pass->n);
 }
@@ -514,20 +596,20 @@ rehearse(void)
 
 	if (!build())
 		return OK(false, "%s: cannot be built", scene->name);
-	judge(judges_end(), &v);
+	judge_scene(&v);
 	if (!says(&v, scene->before)) {
 		OK(false, "%s: is not what it should be at first", scene->name);
 		diag("\"%s\", not \"%s\"", v.text, scene->before);
 		return false;
 	}
-	image_restore(&first_image);
+	restore(&first_image, &other_image);
 	if ((pid = child()) == 0) {
 		ready(NULL);
 		act(NULL);
 		_exit(0);
 	}
 	status = reap_child(pid);
-	judge(judges_end(), &v);
+	judge_scene(&v);
 	if (status != 0 || !says(&v, scene->after)) {
 		OK(false, "%s: does not do what it should", scene->name);
 		diag("status %d, \"%s\", not \"%s\"", status, v.text, scene->after);
@@ -543,7 +625,7 @@ walk(struct pass *pass)
 	struct trial trial = { .play = &play };
 	pid_t pid = 0;
 
-	image_restore(&first_image);
+	restore(&first_image, &other_image);
 	view_open(&images);
 	if (scene->asleep != NOBODY) {
 		pid = send_to_sleep();
@@ -578,17 +660,20 @@ perform(void)
 	images_free(&images);
 	if (tally->faults == 0)
 		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
-	OK(tally->faults == 0 && tally->missed <= tally->kills / 20 && ((scene->flags & SAME) ||
+	/* A sleeper that has been woken is there or has gone when the act comes to its last look at the table. */
+	OK(tally->faults == 0 && tally->missed <= tally->kills / (scene->asleep != NOBODY ? 10 : 20) && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
 	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
 	    (long long)tally->kills, (long long)tally->faults);
 	if (tally->faults != 0)
 		diag("%s", tally->fault);
-	diag("%llu before, %llu after; recovery: %zu instructions, %zu images; %llu points missed, %llu varied, %llu late; "
-	    "lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after, instructions, deep,
+	diag("%llu before, %llu after, %llu between; recovery: %zu instructions, %zu images; %llu points missed, %llu varied, "
+	    "%llu late; lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after,
+	    (long long)tally->between, instructions, deep,
 	    (long long)tally->missed, (long long)tally->varied, (long long)tally->late, (long long)tally->slowest / 1000,
 	    (long long)((mpq_now() - began) / MS));
 	free(first_image.bytes);
+	free(other_image.bytes);
 }
 
 int

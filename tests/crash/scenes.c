@@ -9,6 +9,8 @@
 
 static struct mpq_run run, run2;
 static struct mpq_writer writer;
+static struct mpq *other;
+static struct mpq_owner me;
 static unsigned char letters[70000];
 
 static void
@@ -140,6 +142,29 @@ got_abcd(struct mpq *q)
 	get_many(q, 3);
 }
 
+/* One is unfinished, none is there. */
+static void
+got_one_more(struct mpq *q)
+{
+	put_a(q);
+	get_many(q, 1);
+}
+
+/* One run of lines in four chunks. */
+static void
+over_four_chunks(struct mpq *q)
+{
+	uint64_t put, bytes;
+
+	memset(letters, 'c', 60000);
+	letters[60000] = '\n';
+	mpq_writer_init(&writer, q, MPQ_LINES);
+	for (int i = 0; i < 3; i++)
+		need(mpq_writer_append(&writer, letters, 60001));
+	need(mpq_writer_commit(&writer, 3, 3 * 60001, 0, &put, &bytes));
+	mpq_writer_reset(&writer);
+}
+
 /* Of a message so long that most of its memory is given back when it has gone and nothing else is there. */
 static void
 long_message(struct mpq *q)
@@ -181,14 +206,59 @@ abcd_everything(struct mpq *q)
 	everything(q);
 }
 
+static struct mpq *
+open_queue(const char *name)
+{
+	struct mpq *q;
+
+	need(mpq_open(&place, name, 0, &q, NULL));
+	return q;
+}
+
+/* "a" and "b" go from end 1 to end 2, "c" and "d" back. */
+static void
+pipe_abcd(struct mpq *q)
+{
+	struct mpq *back = open_queue(QUEUE "@2");
+
+	put_text(q, "a");
+	put_text(q, "b");
+	put_text(back, "c");
+	put_text(back, "d");
+	mpq_detach(back);
+}
+
+static void
+own(struct mpq *q)
+{
+	need(mpq_owner_of(getpid(), &me));
+	need(mpq_own_end(q, &me));
+}
+
+static void
+own_pipe_abcd(struct mpq *q)
+{
+	pipe_abcd(q);
+	own(q);
+}
+
+/* The other end has sent something; there is nothing for it. */
+static void
+own_pipe_get(struct mpq *q)
+{
+	struct mpq *back = open_queue(QUEUE "@2");
+
+	put_a(back);
+	mpq_detach(back);
+	own(q);
+}
+
+/* Who puts owns the end. */
 static void
 own_pipe(struct mpq *q)
 {
-	struct mpq_owner me;
-
-	put_text(q, "a");
-	need(mpq_owner_of(getpid(), &me));
-	need(mpq_own_end(q, &me));
+	put_a(q);
+	own(q);
 }
 
 /* ---- in the process that dies ---------------------------------------------------------------------------- */
@@ -216,6 +286,21 @@ know_self(struct mpq *q)
 	if (mpq_take(q, &want, 0, in_ms(1), &run) == MPQ_OK)
 		need(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL));
 	need(mpq_sweep(q));
+}
+
+static void
+know_owner(struct mpq *q)
+{
+	know_self(q);
+	need(mpq_owner_of(getpid(), &me));
+}
+
+static void
+open_other(struct mpq *q)
+{
+	other = open_queue(OTHER);
+	know_self(q);
+	know_self(other);
 }
 
 static void
@@ -362,6 +447,108 @@ act_close_now(struct mpq *q)
 }
 
 static int
+act_close_write(struct mpq *q)
+{
+	return mpq_close(q, MPQ_CLOSE_WRITE);
+}
+
+static int
+act_own(struct mpq *q)
+{
+	return mpq_own_end(q, &me);
+}
+
+static int
+act_own_other(struct mpq *q)
+{
+	return mpq_own_end(q, &keeper);
+}
+
+/* The right answer is a no. */
+static int
+no(int got, int expected)
+{
+	return got == expected ? MPQ_OK : MPQ_INTR;
+}
+
+static int
+act_get_closed(struct mpq *q)
+{
+	unsigned char buffer[8];
+	size_t len;
+
+	return no(mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW), MPQ_CLOSED);
+}
+
+static int
+act_put_full(struct mpq *q)
+{
+	return no(mpq_put(q, "x", 1, MPQ_NOW), MPQ_FULL);
+}
+
+static int
+act_put_asleep(struct mpq *q)
+{
+	return no(mpq_put(q, "x", 1, in_ms(1)), MPQ_FULL);
+}
+
+static int
+act_get_asleep(struct mpq *q)
+{
+	unsigned char buffer[8];
+	size_t len;
+
+	return no(mpq_get(q, buffer, sizeof buffer, &len, in_ms(1)), MPQ_EMPTY);
+}
+
+static int
+act_join_asleep(struct mpq *q)
+{
+	return no(mpq_join(q, 0, in_ms(1)), MPQ_NOTYET);
+}
+
+static int
+act_watch(struct mpq *q)
+{
+	struct mpq_watch w[2] = { { .q = q, .what = MPQ_READY_GET }, { .q = q, .what = MPQ_READY_JOIN } };
+
+	return no(mpq_wait(w, 2, in_ms(1)), MPQ_NOTYET);
+}
+
+/* What mpq-get does with many messages: take, read, settle. */
+static int
+act_get_bulk(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 100, .bytes = UINT64_MAX };
+	struct iovec iov[8];
+	int got, err = mpq_take(q, &want, 0, MPQ_NOW, &run);
+
+	if (err != MPQ_OK || (err = mpq_run_map(q, &run, 0, iov, 8, &got)) != MPQ_OK)
+		return err;
+	return act_settle_all(q);
+}
+
+/* What mpq-move does with a run: read it into a writer of the other queue, put it there, settle it here. */
+static int
+act_move(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 3, .bytes = UINT64_MAX };
+	uint64_t put, bytes;
+	struct iovec iov[4];
+	int got, err = mpq_take(q, &want, 0, MPQ_NOW, &run);
+
+	if (err != MPQ_OK || (err = mpq_run_map(q, &run, 0, iov, 4, &got)) != MPQ_OK)
+		return err;
+	mpq_writer_init(&writer, other, run.framing);
+	for (int i = 0; i < got; i++)
+		if ((err = mpq_writer_append(&writer, iov[i].iov_base, iov[i].iov_len)) != MPQ_OK)
+			return err;
+	err = mpq_writer_commit(&writer, run.msgs, run.bytes, 0, &put, &bytes);
+	mpq_writer_reset(&writer);
+	return err != MPQ_OK ? err : mpq_settle(q, &run, put, bytes, MPQ_DONE, NULL);
+}
+
+static int
 act_join(struct mpq *q)
 {
 	return mpq_join(q, 0, MPQ_NOW);
@@ -399,8 +586,41 @@ act_create(struct mpq *q)
 	return mpq_create(&place, QUEUE, &bounds, NULL);
 }
 
+/* ---- is it done? for scenes with a sleeper --------------------------------------------------------------- */
+
+static bool
+put_twice(const struct mpq_stat *st)         /* of "used" one has gone before */
+{
+	return st->puts == 2;
+}
+
+static bool
+got_one(const struct mpq_stat *st)
+{
+	return st->gets == 1;
+}
+
+static bool
+done_one(const struct mpq_stat *st)
+{
+	return st->dones == 1;
+}
+
+static bool
+is_closed(const struct mpq_stat *st)
+{
+	return st->closed;
+}
+
+static bool
+came_back(const struct mpq_stat *st)
+{
+	return st->held == 1;
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------- */
 
+#define PIPE(one, two) one " | " two
 #define Q(unfinished, held, attempts, messages)                                                                  \
 	"unfinished " #unfinished " held " #held " attempts " #attempts " :" messages
 
@@ -467,15 +687,77 @@ const struct scene scenes[] = {
 	{ .name = "sweep of a dead owner", .build = abcd_everything, .act = mpq_sweep, .flags = SAME | DIES | DEEP,
 	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
 	{ .name = "sweep of a pipe's dead end", .build = own_pipe,
-	    .act = mpq_sweep, .flags = SAME | DIES, .end = "@2",
-	    .before = "closed " Q(0, 0, 0, " a"), .after = "closed " Q(0, 0, 0, " a") },
-	{ .name = "put for a getter asleep", .build = used, .act = act_put, .asleep = GETTER, .flags = REAL,
-	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x") },
-	{ .name = "get for a putter asleep", .build = put_abcd,
-	    .act = act_get, .flags = REAL, .asleep = PUTTER, .maxsize = 4,
-	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d") },
-	{ .name = "settle for a joiner asleep", .build = put_a, .ready = take_one, .act = act_settle_done,
-	    .flags = REAL, .asleep = JOINER,
-	    .before = Q(1, 0, 0, " a"), .after = Q(0, 0, 0, "") },
+	    .act = mpq_sweep, .flags = SAME | DIES | DEEP, .end = "@2",
+	    .before = PIPE("closed shut " Q(1, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " a ended")),
+	    .after = PIPE("closed shut " Q(1, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " a ended")) },
+	{ .name = "get that finds the other end's owner dead", .build = own_pipe_get,
+	    .act = act_get_closed, .flags = SAME | DIES, .end = "@2",
+	    .before = PIPE("closed shut " Q(0, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " ended")),
+	    .after = PIPE("closed shut " Q(0, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " ended")) },
+	{ .name = "put at an end", .build = pipe_abcd, .act = act_put, .flags = REAL | DEEP, .end = "@1",
+	    .before = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")),
+	    .after = PIPE(Q(3, 0, 0, " c d"), Q(2, 0, 0, " a b x")) },
+	{ .name = "get at an end", .build = pipe_abcd, .act = act_get, .flags = REAL | DEEP, .end = "@2",
+	    .before = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")),
+	    .after = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " b")) },
+	{ .name = "close an end", .build = pipe_abcd, .act = act_close, .flags = REAL | DEEP, .end = "@1",
+	    .before = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")),
+	    .after = PIPE("closed shut " Q(2, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " a b ended")) },
+	{ .name = "close an end now", .build = pipe_abcd, .act = act_close_now, .flags = DEEP, .end = "@2",
+	    .before = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")),
+	    .after = PIPE("closed shut " Q(0, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " ended")) },
+	{ .name = "close what an end sends", .build = pipe_abcd, .act = act_close_write, .flags = REAL, .end = "@1",
+	    .before = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")),
+	    .after = PIPE("shut " Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b ended")) },
+	/* Who dies owns the end, or has owned it: that is seen by its being closed. */
+	{ .name = "own an end", .build = pipe_abcd, .ready = know_owner, .act = act_own, .flags = REAL | DEEP, .end = "@1",
+	    .before = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")),
+	    .after = PIPE("closed shut " Q(2, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " a b ended")) },
+	{ .name = "own an end instead of another", .build = own_pipe_abcd, .act = act_own_other,
+	    .flags = REAL | DIES, .end = "@1",
+	    .before = PIPE("closed shut " Q(2, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " a b ended")),
+	    .after = PIPE(Q(2, 0, 0, " c d"), Q(2, 0, 0, " a b")) },
+	{ .name = "move to another queue", .build = put_abcd, .ready = open_other, .act = act_move, .flags = TWO,
+	    .before = Q(4, 0, 0, " a b c d") " | " Q(0, 0, 0, ""), .after = Q(1, 0, 0, " d") " | " Q(3, 0, 0, " a b c"),
+	    .between = Q(4, 0, 0, " a b c d") " | " Q(3, 0, 0, " a b c") },
+	{ .name = "put, full", .build = put_abcd, .act = act_put_full, .flags = SAME, .maxsize = 4,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "put, asleep", .build = put_abcd, .ready = know_self, .act = act_put_asleep, .flags = SAME | REAL,
+	    .maxsize = 4,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "get, asleep", .build = used, .ready = know_self, .act = act_get_asleep, .flags = SAME | REAL,
+	    .before = Q(0, 0, 0, ""), .after = Q(0, 0, 0, "") },
+	{ .name = "join, asleep", .build = put_a, .ready = know_self, .act = act_join_asleep, .flags = SAME | REAL,
+	    .before = Q(1, 0, 0, " a"), .after = Q(1, 0, 0, " a") },
+	{ .name = "watch for two things, asleep", .build = got_one_more, .ready = know_self, .act = act_watch,
+	    .flags = SAME | REAL | DEEP,
+	    .before = Q(1, 0, 0, ""), .after = Q(1, 0, 0, "") },
+	{ .name = "get in bulk, chunks freed", .build = over_four_chunks, .ready = know_self, .act = act_get_bulk,
+	    .before = Q(3, 0, 0, " c*60000 c*60000 c*60000"), .after = Q(3, 0, 0, "") },
+	{ .name = "put for a getter asleep", .build = used, .act = act_put, .flags = REAL,
+	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x"), .asleep = GETTER, .acted = put_twice },
+	{ .name = "get for a putter asleep", .build = put_abcd, .act = act_get, .flags = REAL, .maxsize = 4,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d"), .asleep = PUTTER, .acted = got_one },
+	{ .name = "settle for a joiner asleep", .build = put_a, .ready = take_one, .act = act_settle_done, .flags = REAL,
+	    .before = Q(1, 0, 0, " a"), .after = Q(0, 0, 0, ""), .asleep = JOINER, .acted = done_one },
+	{ .name = "requeue for a getter asleep", .build = held_abcd, .ready = know_self, .act = act_requeue,
+	    .before = Q(4, 4, 0, ""), .after = Q(4, 1, 0, " a b c"), .asleep = GETTER, .acted = came_back },
+	{ .name = "close for a getter asleep", .build = used, .act = act_close,
+	    .before = Q(0, 0, 0, ""), .after = "closed " Q(0, 0, 0, ""),
+	    .asleep = GETTER, .acted = is_closed, .told = MPQ_CLOSED },
+	{ .name = "close an end for a getter asleep at the other", .act = act_close, .end = "@1",
+	    .before = PIPE(Q(0, 0, 0, ""), Q(0, 0, 0, "")),
+	    .after = PIPE("closed shut " Q(0, 0, 0, " ended"), "closed shut " Q(0, 0, 0, " ended")),
+	    .asleep = GETTER, .acted = is_closed, .told = MPQ_CLOSED },
+	{ .name = "remove for a getter asleep", .build = used, .act = act_remove, .flags = BARE,
+	    .before = Q(0, 0, 0, ""), .after = "gone", .asleep = GETTER, .told = MPQ_GONE },
+	{ .name = "put for a watcher asleep", .build = used, .act = act_put, .flags = REAL,
+	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x"), .asleep = WATCHES_GET, .acted = put_twice },
+	{ .name = "get for a watcher asleep", .build = put_abcd, .act = act_get, .maxsize = 4,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d"), .asleep = WATCHES_PUT, .acted = got_one },
+	{ .name = "settle for a watcher asleep", .build = put_a, .ready = take_one, .act = act_settle_done,
+	    .before = Q(1, 0, 0, " a"), .after = Q(0, 0, 0, ""), .asleep = WATCHES_JOIN, .acted = done_one },
+	{ .name = "remove for a watcher asleep", .build = used, .act = act_remove, .flags = BARE,
+	    .before = Q(0, 0, 0, ""), .after = "gone", .asleep = WATCHES_GET, .told = MPQ_GONE },
 };
 const size_t nscenes = sizeof scenes / sizeof scenes[0];

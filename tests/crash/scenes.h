@@ -13,9 +13,10 @@ enum {
 	NO_QUEUE = 4,                /* there is none at first */
 	DIES = 8,                    /* who builds it is killed with what he has in hand */
 	BARE = 16,                   /* the act opens no handle: create, remove */
-	SAME = 32                    /* nothing to be seen before or after */
+	SAME = 32,                   /* nothing to be seen before or after */
+	TWO = 64                     /* there is another queue, OTHER */
 };
-enum asleep { NOBODY, GETTER, PUTTER, JOINER };
+enum asleep { NOBODY, GETTER, PUTTER, JOINER, WATCHES_GET, WATCHES_PUT, WATCHES_JOIN };
 
 struct scene {
 	const char *name;
@@ -23,10 +24,15 @@ struct scene {
 	void (*ready)(struct mpq *q);        /* in the process that dies, before; may be NULL */
 	int (*act)(struct mpq *q);           /* what it is killed in */
 	const char *before, *after;          /* the judge's words */
+	const char *between;                 /* what else may be left, of an act that is not one operation; may be NULL */
 	unsigned flags;
-	enum asleep asleep;                  /* who sleeps in another process */
 	uint64_t maxsize;
-	const char *end;                     /* of a pipe */
+	const char *end;                     /* it is a pipe, of which this end acts */
+
+	/* With somebody asleep in another process, at a pipe's other end: */
+	enum asleep asleep;
+	bool (*acted)(const struct mpq_stat *st);   /* is the act done, by what the sleeper's handle says? NULL: removed */
+	int told;                            /* what the sleeper is told then */
 };
 
 extern const struct scene scenes[];

@@ -6,7 +6,7 @@
 
 #define BIGGEST ((size_t)8 << 20)
 
-static char dir[128], file[160];
+static char dir[128];
 struct mpq_place place = { .dir = dir };
 struct mpq_owner keeper;
 static struct verdict *shared_verdict;
@@ -15,7 +15,6 @@ void
 world_enter(const char *top, int n)
 {
 	snprintf(dir, sizeof dir, "%s/w%d", top, n);
-	snprintf(file, sizeof file, "%s/mpq." QUEUE, dir);
 	if (mkdir(dir, 0700) == -1 && errno != EEXIST) {
 		printf("Bail out! mkdir %s: %s\n", dir, strerror(errno));
 		exit(1);
@@ -35,10 +34,19 @@ world_leave(const char *top, int n)
 
 /* ---- images ---------------------------------------------------------------------------------------------- */
 
-void
-image_load(struct image *image)
+static int
+open_file(const char *name, int flags)
 {
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	char path[200];
+
+	snprintf(path, sizeof path, "%s/mpq.%s", dir, name);
+	return open(path, flags | O_CLOEXEC, 0600);
+}
+
+void
+image_load(struct image *image, const char *name)
+{
+	int fd = open_file(name, O_RDONLY);
 	struct stat st;
 
 	*image = (struct image){ NULL, 0 };
@@ -55,7 +63,7 @@ image_load(struct image *image)
 
 /* Nobody has the file mapped. It is overwritten, not made anew: its pages are there already. */
 void
-image_restore(const struct image *image)
+image_restore(const struct image *image, const char *name)
 {
 	int fd;
 
@@ -63,7 +71,7 @@ image_restore(const struct image *image)
 		room_empty(dir);
 		return;
 	}
-	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd = open_file(name, O_RDWR | O_CREAT);
 	if (fd == -1 || write(fd, image->bytes, image->size) != (ssize_t)image->size ||
 	    ftruncate(fd, (off_t)image->size) == -1)
 		abort();
@@ -130,7 +138,7 @@ say_message(const unsigned char *bytes, size_t len)
 	say(" %c*%zu", bytes[0], len);
 }
 
-static void
+static int
 drain(struct mpq *q)
 {
 	unsigned char *buffer = malloc(BIGGEST);
@@ -139,8 +147,10 @@ drain(struct mpq *q)
 
 	while ((err = mpq_get(q, buffer, BIGGEST, &len, MPQ_NOW)) == MPQ_OK)
 		say_message(buffer, len);
+	free(buffer);
 	if (err != MPQ_EMPTY && err != MPQ_CLOSED)
 		complain("get", err);
+	return err;
 }
 
 /* Attempts at the first message, without taking it. */
@@ -174,48 +184,85 @@ judge_gone(void)
 	GOOD(mpq_create(&place, QUEUE, &bounds, NULL));
 }
 
-static void
-judge_main(const char *end)
+static struct mpq *
+judge_open(const char *name)
 {
-	char name[20], probe[8];
 	mpq_time began = mpq_now();
-	struct mpq_stat st;
-	struct mpq *q;
-	size_t len = 0;
-	int err;
+	struct mpq *q = NULL;
+	int err = mpq_open(&place, name, 0, &q, NULL);
 
-	alarm(10);
-	snprintf(name, sizeof name, QUEUE "%s", end);
-	v->text[0] = '\0';
-	if ((err = mpq_open(&place, name, 0, &q, NULL)) == MPQ_GONE) {
-		judge_gone();
-		return;
-	}
+	if (err == MPQ_GONE)
+		return NULL;
 	if (err != MPQ_OK)
 		complain("open", err);
 	GOOD(mpq_sweep(q));
-	v->lock = mpq_now() - began;
+	v->lock += mpq_now() - began;
 	GOOD(mpq_check(q));
+	return q;
+}
+
+/* What is there, in words; nothing is left. */
+static void
+judge_one(struct mpq *q, bool end)
+{
+	struct mpq_stat st;
+	int err = mpq_can_put(q);
+
+	if (err != MPQ_OK && err != MPQ_CLOSED)
+		complain("can_put", err);
 	GOOD(mpq_stat(q, &st));
 	if (st.getters != 0 || st.putters != 0)
 		complain("somebody is counted as waiting", MPQ_DAMAGED);
-	say("%sunfinished %llu held %llu attempts %u :", st.closed ? "closed " : "", (long long)st.unfinished,
-	    (long long)st.held, attempts(q));
-	drain(q);
+	say("%s%sunfinished %llu held %llu attempts %u :", st.closed ? "closed " : "",
+	    end && err == MPQ_CLOSED ? "shut " : "", (long long)st.unfinished, (long long)st.held, attempts(q));
+	if (drain(q) == MPQ_CLOSED && end)
+		say(" ended");
 	GOOD(mpq_check(q));
-	if ((err = mpq_put(q, "probe", 5, MPQ_NOW)) == MPQ_OK) {
-		if (end[0] == '\0')
-			GOOD(mpq_get(q, probe, sizeof probe, &len, MPQ_NOW));
-		if (end[0] == '\0' && (len != 5 || memcmp(probe, "probe", 5) != 0))
-			complain("another message", MPQ_DAMAGED);
-	} else if (err != MPQ_CLOSED)
+}
+
+/* A message goes from one handle to the other, if the way is open. */
+static void
+judge_way(struct mpq *from, struct mpq *to)
+{
+	char probe[8];
+	size_t len = 0;
+	int err = mpq_put(from, "probe", 5, MPQ_NOW);
+
+	if (err == MPQ_CLOSED)
+		return;
+	if (err != MPQ_OK)
 		complain("put", err);
-	GOOD(mpq_check(q));
-	mpq_detach(q);
+	GOOD(mpq_get(to, probe, sizeof probe, &len, MPQ_NOW));
+	if (len != 5 || memcmp(probe, "probe", 5) != 0)
+		complain("another message", MPQ_DAMAGED);
+	GOOD(mpq_check(to));
+}
+
+static void
+judge_main(enum judged what)
+{
+	static const char *const names[][2] = { { QUEUE, NULL }, { QUEUE "@1", QUEUE "@2" }, { QUEUE, OTHER } };
+	struct mpq *q[2] = { NULL, NULL };
+
+	alarm(10);
+	v->text[0] = '\0';
+	for (int i = 0; i < 2 && names[what][i] != NULL; i++)
+		if ((q[i] = judge_open(names[what][i])) == NULL) {
+			judge_gone();
+			return;
+		}
+	for (int i = 0; i < 2 && q[i] != NULL; i++) {
+		say("%s", i == 0 ? "" : " | ");
+		judge_one(q[i], what == BOTH_ENDS);
+	}
+	for (int i = 0; i < 2 && q[i] != NULL; i++)
+		judge_way(q[i], what == BOTH_ENDS ? q[1 - i] : q[i]);
+	for (int i = 0; i < 2 && q[i] != NULL; i++)
+		mpq_detach(q[i]);
 }
 
 void
-judge(const char *end, struct verdict *verdict)
+judge(enum judged what, struct verdict *verdict)
 {
 	pid_t pid;
 	int status;
@@ -225,7 +272,7 @@ judge(const char *end, struct verdict *verdict)
 	memset(v, 0, sizeof *v);
 	pid = fork();
 	if (pid == 0) {
-		judge_main(end);
+		judge_main(what);
 		_exit(0);
 	}
 	status = reap_child(pid);

@@ -9,6 +9,7 @@
 #include "../unit/room.h"
 
 #define QUEUE "q"
+#define OTHER "r"                    /* of the scenes that have two */
 #define TEXT 600
 
 struct image {
@@ -24,20 +25,21 @@ void world_leave(const char *top, int n);
 extern struct mpq_owner keeper;
 
 /* What is there now, and making it so again. */
-void image_load(struct image *image);
-void image_restore(const struct image *image);
+void image_load(struct image *image, const char *name);
+void image_restore(const struct image *image, const char *name);
 
 /* One letter, `len` times, or a short text as it is. */
 int put_letters(struct mpq *q, char letter, size_t len);
 
-/* The judge's words: "closed? unfinished held attempts : messages", or "gone". A complaint begins with '!'. What must
- * hold of any queue is tried: the lock can be had within a second, dead owners are swept, all is checked, a message
- * can be put and got. `end`: open this end of a pipe, "" for a queue. */
+/* The judge's words: "closed? shut? unfinished held attempts : messages ended?" for each name, or "gone". Of ends only: it is
+ * shut if nothing can be put, and ended if nothing will come. A complaint begins with '!'. What must hold of any queue is
+ * tried: the lock can be had within a second, dead owners are swept, all is checked, a message can be put and got. */
+enum judged { ONE_QUEUE, BOTH_ENDS, TWO_QUEUES };
 struct verdict {
 	char text[TEXT];
 	mpq_time lock;               /* how long open and sweep took */
 };
-void judge(const char *end, struct verdict *verdict);
+void judge(enum judged what, struct verdict *verdict);
 
 /* Does it agree with what is expected? */
 static inline bool
