@@ -5,7 +5,15 @@
  * or so the queue is drained, and the judge compares what the producers said they had put with what the getters got
  * (ledger.h); then come the queue's own accounts and its memory. Then the next round, on a new queue.
  *
- * usage: kill SECONDS [SEED]           environment: KILLS=n ends after so many kills instead;
+ * With `pipe` it is a two-way pipe. Half of them work at each end; each end belongs to a process (-o), which hands it on
+ * to another one and is killed. Some rounds end with the death of an owner: what its end has sent must arrive at the
+ * other, and then Closed.
+ *
+ * In both, watchers sleep in mpq_wait on the queue and on a sign of their own, into which only the killer puts. What a
+ * watcher is told of its sign must be so, and none may sleep on when its sign has a message, or when at the end all is
+ * done.
+ *
+ * usage: kill SECONDS [SEED [pipe]]    environment: KILLS=n ends after so many kills instead;
  *                                      DENSE=1: short messages and pauses, ten victims at a time, above 1,000 kills
  *                                      a second; VERBOSE=1
  *
@@ -20,10 +28,15 @@
 #define HANG (10 * SECOND)
 #define ROUND ((dense ? 2000 : 600) * MS)
 #define BACKLOG ((uint64_t)(dense ? 1 : 64) << 20)  /* an unbounded queue is not fed beyond it */
-#define IDLE_CHUNKS 16u               /* of 64 KiB, with memory: some free, the tail, pools of records */
-#define SLACK 48u                     /* ... and growers that are killed or too late leave a batch, and a chunk here and there */
+#define IDLE_CHUNKS 16u               /* of 64 KiB, with memory: some free, the tail (a pipe has two), pools of records */
+/* Growers allocate before they publish. One that is killed in between leaves a batch behind the end, where the next one
+ * finds it. One that others have overtaken gives memory to a batch of chunks that may be absent by then, and keep it
+ * until they are used again. All other memory is accounted for. */
+#define BEHIND 17u                    /* a batch (grow.c), and a table of descriptors: all growers begin at the end */
+#define STRAYS 48u                    /* no bound but that of absent chunks: three batches; 24 chunks were seen */
 
-enum role { PRODUCER, GETTER, HOLDER };
+enum role { PRODUCER, GETTER, HOLDER, WATCHER, OWNER };
+static const char *const role_names[] = { "producer", "getter", "holder", "watcher", "owner" };
 enum ending { CLOSE, MASSACRE, CLOSE_AND_KILL, ENDINGS };
 
 static struct mpq_bounds variants[] = {
@@ -34,13 +47,15 @@ static struct mpq_bounds variants[] = {
 };
 
 static struct totals totals;
-static uint64_t most_strays, most_beyond, most_present;   /* chunks, of the emptied queue of any round */
+static uint64_t most_strays, most_behind, most_present;   /* chunks, of the emptied queue of any round */
+static mpq_time longest_nap;          /* beyond what was asked for: what the machine alone makes anybody wait */
 static bool verbose;
 
 /* ---- what all workers share ------------------------------------------------------------------------------ */
 
 static struct proc *me;
-static struct mpq *queue;
+static struct mpq *queue;             /* the handle by which it works */
+static struct mpq *begins[2], *ends[2]; /* the judge's, where a way begins and where it ends */
 static struct mpq_owner self;
 static uint64_t chance;
 static unsigned char scratch[2 * LARGEST];
@@ -106,9 +121,17 @@ refusal(int err, mpq_time deadline, int no)
 	return (err == no && deadline != MPQ_FOREVER) || (err == MPQ_STUCK && deadline != MPQ_FOREVER);
 }
 
+/* Closed, and it is: whoever closes says so before. */
+static bool
+rightly_closed(int err)
+{
+	return err == MPQ_CLOSED && __atomic_load_n(&book->closing, __ATOMIC_ACQUIRE);
+}
+
 /* ---- producers ------------------------------------------------------------------------------------------- */
 
-static void
+/* False: closed. */
+static bool
 produce_one(unsigned number)
 {
 	uint64_t id = write_tried(number, (enum kind)random_below(KINDS));
@@ -118,10 +141,11 @@ produce_one(unsigned number)
 
 	begin(deadline == MPQ_FOREVER ? "put, for ever" : "put");
 	err = mpq_put(queue, scratch, size, deadline);
-	if (err != MPQ_OK && !refusal(err, deadline, MPQ_FULL))
+	if (err != MPQ_OK && !refusal(err, deadline, MPQ_FULL) && !rightly_closed(err))
 		fault("put of %zu bytes: %s", size, mpq_strerror(err));
 	write_put(id, err == MPQ_OK);
 	end();
+	return err != MPQ_CLOSED;
 }
 
 static size_t
@@ -136,8 +160,8 @@ framed(uint64_t id, enum mpq_framing framing, unsigned char *to)
 	return size + front + (framing == MPQ_LINES || framing == MPQ_NULS);
 }
 
-/* A run of messages through a writer; what finds no room is dropped. */
-static void
+/* A run of messages through a writer; what finds no room is dropped. False: closed. */
+static bool
 produce_run(unsigned number)
 {
 	enum mpq_framing framing = (enum mpq_framing)(1 + random_below(4));
@@ -145,7 +169,7 @@ produce_run(unsigned number)
 	mpq_time patience = (mpq_time)random_below(20) * MS;
 	uint64_t ids[60], put = 0, part, bytes, all = 0, put_bytes = 0;
 	struct mpq_writer w;
-	int err;
+	int err = MPQ_OK;
 
 	begin("writing a run");
 	mpq_writer_init(&w, queue, framing);
@@ -156,15 +180,18 @@ produce_run(unsigned number)
 		size = framed(ids[i], framing, scratch);
 		if (size > LARGEST / 8 && n > 1)
 			n = i + 1;
-		if ((err = mpq_writer_append(&w, scratch, size)) != MPQ_OK)
+		err = mpq_writer_append(&w, scratch, size);
+		if (err != MPQ_OK && !rightly_closed(err))
 			fault("append of %zu bytes: %s", size, mpq_strerror(err));
+		if (err != MPQ_OK)
+			n = i + 1;
 		all += size;
 	}
-	for (unsigned turn = 1 + (unsigned)random_below(2); turn > 0 && put < n; turn--) {
+	for (unsigned turn = 1 + (unsigned)random_below(2); turn > 0 && put < n && err != MPQ_CLOSED; turn--) {
 		if (framing == MPQ_BARE && all == 0)
 			break;               /* a bare message without bytes is nothing */
 		err = mpq_writer_commit(&w, n - put, all - put_bytes, patience, &part, &bytes);
-		if (err != MPQ_OK && err != MPQ_FULL && err != MPQ_STUCK)
+		if (err != MPQ_OK && err != MPQ_FULL && err != MPQ_STUCK && !rightly_closed(err))
 			fault("commit of %u messages, %llu bytes, framing %d: %s", n, (unsigned long long)all, framing,
 			    mpq_strerror(err));
 		for (; part > 0; part--)
@@ -175,18 +202,22 @@ produce_run(unsigned number)
 		write_put(ids[put], false);
 	mpq_writer_reset(&w);
 	end();
+	return err != MPQ_CLOSED;
 }
 
 static void
 produce(unsigned number)
 {
-	while (!__atomic_load_n(&book->stop, __ATOMIC_RELAXED)) {
-		if (book->next[number] + 60 >= 1 << SEQ_BITS || book->bytes_put > book->bytes_got + BACKLOG)
+	const struct account *way = &book->way[me->way];
+	bool open = true;
+
+	while (open && !__atomic_load_n(&book->stop, __ATOMIC_RELAXED)) {
+		if (book->next[number] + 60 < 1 << SEQ_BITS && way->bytes_put <= way->bytes_got + BACKLOG)
+			open = random_below(3) == 0 ? produce_run(number) : produce_one(number);
+		else {
 			room_pause();
-		else if (random_below(3) == 0)
-			produce_run(number);
-		else
-			produce_one(number);
+			open = !rightly_closed(mpq_can_put(queue));
+		}
 	}
 }
 
@@ -204,11 +235,11 @@ get_one(mpq_time deadline, bool *got)
 	me->len = SIZE_MAX;
 	__atomic_store_n(&me->getting, 1, __ATOMIC_RELEASE);
 	err = mpq_get(queue, me->buf, sizeof me->buf, &me->len, deadline);
-	if (err == MPQ_OK && message_check(me->buf, me->len, &id))
-		write_got(id);
+	if (err == MPQ_OK && message_check(me, me->buf, me->len, &id))
+		write_got(me, id);
 	__atomic_store_n(&me->getting, 0, __ATOMIC_RELEASE);
 	end();
-	if (err != MPQ_OK && err != MPQ_CLOSED && !refusal(err, deadline, MPQ_EMPTY))
+	if (err != MPQ_OK && !rightly_closed(err) && !refusal(err, deadline, MPQ_EMPTY))
 		fault("get: %s", mpq_strerror(err));
 	*got = err == MPQ_OK;
 	return err != MPQ_CLOSED;
@@ -268,7 +299,7 @@ run_read(const struct mpq_run *run, uint64_t n, uint64_t *ids)
 		fault("a run of %llu bytes is shorter", (unsigned long long)run->bytes);
 	for (uint64_t i = 0; i < run->msgs; i++) {
 		from = run_next(run, from, &msg, &len);
-		if (!message_check(msg, len, &id))
+		if (!message_check(me, msg, len, &id))
 			fault("%s", book->fault);
 		if (i < n)
 			ids[i] = id, first = from;
@@ -300,7 +331,7 @@ take(struct mpq_run *run, const struct mpq_owner *owner)
 	err = mpq_take(queue, &want, 0, deadline, run);
 	if (err == MPQ_OK && (run->msgs == 0 || run->msgs > want.msgs))
 		fault("took %llu messages, wanted %llu", (unsigned long long)run->msgs, (unsigned long long)want.msgs);
-	if (err != MPQ_OK && err != MPQ_CLOSED && !refusal(err, deadline, MPQ_EMPTY))
+	if (err != MPQ_OK && !rightly_closed(err) && !refusal(err, deadline, MPQ_EMPTY))
 		fault("take: %s", mpq_strerror(err));
 	return err;
 }
@@ -424,12 +455,88 @@ holder(void)
 		release(nheld > FLIGHT ? FLIGHT : nheld, false, nheld <= FLIGHT);
 }
 
+/* ---- watchers and owners --------------------------------------------------------------------------------- */
+
+/* The sign says that it can be got from, and nobody else gets from it. */
+static void
+read_sign(struct mpq *sign, mpq_time born)
+{
+	mpq_time rung = __atomic_load_n(&me->rung, __ATOMIC_ACQUIRE), late;
+	unsigned char text[8];
+	size_t len;
+	int err = mpq_get(sign, text, sizeof text, &len, MPQ_NOW);
+
+	if (err != MPQ_OK)
+		fault("a watcher's sign is ready, and get says: %s", mpq_strerror(err));
+	late = rung != 0 ? mpq_now() - (rung > born ? rung : born) : 0;
+	if (late > book->latest)
+		book->latest = late;
+	__atomic_store_n(&me->rung, 0, __ATOMIC_RELEASE);
+}
+
+static void
+watch(unsigned slot)
+{
+	static const enum mpq_ready what[] = { MPQ_READY_GET, MPQ_READY_PUT, MPQ_READY_JOIN };
+	struct mpq_watch w[2] = { { .what = MPQ_READY_GET }, { .q = queue } };
+	mpq_time born = mpq_now();
+	char name[20];
+	int err;
+
+	snprintf(name, sizeof name, "sign%u", slot - FIRST_WATCHER);
+	if ((err = mpq_open(&room, name, 0, &w[0].q, NULL)) != MPQ_OK)
+		fault("open %s: %s", name, mpq_strerror(err));
+	while (!__atomic_load_n(&book->stop, __ATOMIC_ACQUIRE)) {
+		mpq_time deadline = some_deadline();
+
+		w[1].what = what[random_below(3)];
+		begin("watching");
+		err = mpq_wait(w, 2, deadline);
+		if (err != MPQ_OK && (err != MPQ_NOTYET || deadline == MPQ_FOREVER))
+			fault("wait: %s", mpq_strerror(err));
+		if (err == MPQ_OK && ((w[0].ready | w[1].ready) != 1 || ((w[0].ready | w[1].ready) & ~1) != 0))
+			fault("wait says OK, and %d, %d", w[0].ready, w[1].ready);
+		if (w[0].ready == 1)
+			read_sign(w[0].q, born);
+		end();
+		if (w[1].ready == 1)
+			room_pause();
+	}
+	mpq_detach(w[0].q);
+	w[1].what = MPQ_READY_JOIN;
+	begin("watching for the end");
+	if ((err = mpq_wait(&w[1], 1, MPQ_FOREVER)) != MPQ_OK || w[1].ready != 1)
+		fault("wait for the end: %s, %d", mpq_strerror(err), w[1].ready);
+}
+
+static _Noreturn void
+own(void)
+{
+	int err;
+
+	begin("owning");
+	if ((err = mpq_own_end(queue, &self)) != MPQ_OK)
+		fault("own: %s", mpq_strerror(err));
+	end();
+	__atomic_store_n(&me->owning, 1, __ATOMIC_RELEASE);
+	for (;;)
+		pause();
+}
+
 /* ---- starting them --------------------------------------------------------------------------------------- */
 
 static enum role
 role_of(unsigned slot)
 {
-	return slot < PRODUCERS ? PRODUCER : slot < PRODUCERS + GETTERS ? GETTER : HOLDER;
+	return slot < PRODUCERS ? PRODUCER : slot < FIRST_HOLDER ? GETTER : slot < FIRST_WATCHER ? HOLDER :
+	    slot < FIRST_OWNER ? WATCHER : OWNER;
+}
+
+/* Way 0 leads from end 1 to end 2. A producer and a watcher are where theirs begins, the others where it ends. */
+static const char *
+name_at(unsigned way, bool beginning)
+{
+	return !pipes ? "q" : (way == 0) == beginning ? "q@1" : "q@2";
 }
 
 static void
@@ -442,7 +549,8 @@ work(unsigned slot)
 		fault("nice: %s", strerror(errno));     /* the killer gets its processor when its pause is over */
 	chance = me->seed;
 	begin("opening");
-	if ((err = mpq_open(&room, "q", 0, &queue, NULL)) != MPQ_OK)
+	if ((err = mpq_open(&room, name_at(me->way, role_of(slot) == PRODUCER || role_of(slot) == WATCHER), 0, &queue,
+	    NULL)) != MPQ_OK)
 		fault("open: %s", mpq_strerror(err));
 	if ((err = mpq_owner_of(getpid(), &self)) != MPQ_OK)
 		fault("owner_of(self): %s", mpq_strerror(err));
@@ -456,11 +564,29 @@ work(unsigned slot)
 		break;
 	case HOLDER:
 		holder();
+		break;
+	case WATCHER:
+		watch(slot);
+		break;
+	case OWNER:
+		own();
 	}
 	begin("leaving");
 	mpq_detach(queue);
 	end();
 	_exit(0);
+}
+
+static struct mpq *signs[WATCHERS];
+
+/* A watcher that was killed may have read its sign and not said so. */
+static void
+see_sign(unsigned i)
+{
+	struct mpq_stat st;
+
+	if (mpq_stat(signs[i], &st) == MPQ_OK && st.size == 0)
+		book->proc[FIRST_WATCHER + i].rung = 0;
 }
 
 static void
@@ -472,6 +598,10 @@ start(unsigned slot, uint64_t seed)
 	p->seed = seed;
 	p->since = 0;
 	p->doing = "nothing";
+	p->way = way_of(slot);
+	p->owning = 0;
+	if (role_of(slot) == WATCHER)
+		see_sign(slot - FIRST_WATCHER);
 	if ((pid = fork()) == -1) {
 		printf("Bail out! fork: %s\n", strerror(errno));
 		exit(1);
@@ -540,8 +670,11 @@ nap(void)
 	/* 50 us to 20 ms, the short ones as often as the long; dense: to 1 ms */
 	double us = 50 * pow(dense ? 20 : 400, (double)random_below(1 << 20) / (1 << 20));
 	struct timespec t = { .tv_nsec = (long)(us * 1000) };
+	mpq_time until = mpq_now() + t.tv_nsec, late;
 
 	nanosleep(&t, NULL);
+	if ((late = mpq_now() - until) > longest_nap)
+		longest_nap = late;
 }
 
 static void
@@ -555,9 +688,8 @@ show_state(void)
 		struct proc *p = &book->proc[i];
 
 		if (p->pid != 0)
-			diag("%d %s: %s for %lld ms, state %c", p->pid, role_of(i) == PRODUCER ? "producer" : role_of(i) ==
-			    GETTER ? "getter" : "holder", p->doing, p->since == 0 ? 0 : (long long)((mpq_now() - p->since) / MS),
-			    process_state(p->pid));
+			diag("%d %s: %s for %lld ms, state %c", p->pid, role_names[role_of(i)], p->doing,
+			    p->since == 0 ? 0 : (long long)((mpq_now() - p->since) / MS), process_state(p->pid));
 	}
 	snprintf(path, sizeof path, "%s/mpq.q", room_dir);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1 && read(fd, words, sizeof words) > 0)
@@ -566,23 +698,65 @@ show_state(void)
 		close(fd);
 }
 
-/* Is anybody in one operation for too long? */
+/* Is anybody in one operation for too long, or has a watcher a sign for too long? */
 static bool
 hung(void)
 {
 	mpq_time now = mpq_now();
 
-	for (unsigned i = 0; i < PROCS; i++) {
-		mpq_time since = __atomic_load_n(&book->proc[i].since, __ATOMIC_ACQUIRE);
+	for (unsigned i = 0; i < FIRST_OWNER; i++) {
+		const struct proc *p = &book->proc[i];
+		mpq_time since = __atomic_load_n(&p->since, __ATOMIC_ACQUIRE);
+		mpq_time rung = __atomic_load_n(&p->rung, __ATOMIC_ACQUIRE);
 
-		if (book->proc[i].pid != 0 && since != 0 && now - since > HANG) {
+		if (p->pid != 0 && ((since != 0 && now - since > HANG) || (rung != 0 && now - rung > HANG))) {
 			totals.hung++;
-			diag("round %llu: process %d hangs", (unsigned long long)book->round, book->proc[i].pid);
+			diag("round %llu: process %d hangs", (unsigned long long)book->round, p->pid);
 			show_state();
 			return true;
 		}
 	}
 	return false;
+}
+
+/* A message for each watcher that has none. */
+static void
+ring(void)
+{
+	for (unsigned i = 0; i < WATCHERS; i++) {
+		struct proc *p = &book->proc[FIRST_WATCHER + i];
+
+		if (p->rung != 0)
+			continue;
+		__atomic_store_n(&p->rung, mpq_now(), __ATOMIC_RELEASE);
+		if (mpq_put(signs[i], "!", 1, MPQ_NOW) != MPQ_OK) {
+			totals.faults++;
+			diag("round %llu: the sign cannot be rung", (unsigned long long)book->round);
+		}
+	}
+}
+
+/* An end's owner hands it on, and dies: the end stays open. False: its successor hangs or has ended. */
+static bool
+hand_on(unsigned end)
+{
+	unsigned old = FIRST_OWNER + end, next = old + 2;
+	mpq_time since = mpq_now();
+
+	if (book->proc[next].pid != 0)
+		old = next, next = FIRST_OWNER + end;
+	start(next, next_random(&chance));
+	while (!__atomic_load_n(&book->proc[next].owning, __ATOMIC_ACQUIRE)) {
+		if (mpq_now() - since > HANG) {
+			totals.hung++;
+			diag("round %llu: nobody can own end %u", (unsigned long long)book->round, end);
+			return false;
+		}
+		room_pause();
+	}
+	if (book->proc[old].pid != 0)
+		kill_one(old);
+	return true;
 }
 
 /* One act of the killer on a process of the range. */
@@ -593,6 +767,8 @@ strike(unsigned first, unsigned n, bool restart)
 	uint64_t how = random_below(dense ? 128 : 16);
 
 	nap();
+	if (random_below(4) == 0)
+		ring();
 	if (dense && how >= 3) {
 		kill_some(first, n, restart);
 		return;
@@ -647,13 +823,14 @@ await(unsigned first, unsigned n)
 	return true;
 }
 
+/* The first n processes. */
 static void
-kill_all(void)
+kill_all(unsigned n)
 {
-	for (unsigned i = 0; i < PROCS; i++)
+	for (unsigned i = 0; i < n; i++)
 		if (book->proc[i].pid != 0)
 			kill(book->proc[i].pid, SIGKILL);
-	for (unsigned i = 0; i < PROCS; i++)
+	for (unsigned i = 0; i < n; i++)
 		if (book->proc[i].pid != 0) {
 			collect(&book->proc[i], true);
 			totals.kills++;
@@ -683,29 +860,36 @@ expect_ok(int err, const char *what)
 	expect(err == MPQ_OK, "%s: %s", what, mpq_strerror(err));
 }
 
-/* Chunks that the queue says have no memory, and that have some: of the absent list, and beyond the last chunk. */
-static void
-find_strays(uint64_t *absent, uint64_t *beyond)
+static uint64_t
+chunks_of(int fd)
 {
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? ((uint64_t)st.st_blocks * 512 + CHUNK - 1) / CHUNK : 0;
+}
+
+/* Memory of chunks that the queue says have none: of those on its absent list, and behind its last one. It is taken away,
+ * to see how much it was (SEEK_DATA does not tell: what was allocated and never written to is a hole to it). */
+static void
+take_strays(uint64_t *absent, uint64_t *behind)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	const struct head *head = queue->head;
 	uint32_t n = LOW(get(&head->absent));
+	uint64_t before, between;
 	char path[100];
-	off_t at, data;
 	int fd;
 
 	snprintf(path, sizeof path, "%s/mpq.q", room_dir);
-	*absent = *beyond = 0;
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+	if ((fd = open(path, O_RDWR | O_CLOEXEC)) == -1)
 		return;
-	for (uint64_t left = HIGH(get(&head->absent)); left > 0 && n != 0; left--, n = LOW(get(&chunk_at(queue, n)->link))) {
-		at = (off_t)chunk_offset(n);
-		*absent += (data = lseek(fd, at, SEEK_DATA)) != -1 && data < at + (off_t)CHUNK;
-	}
-	at = (off_t)chunk_offset((uint32_t)get(&head->chunks));
-	while ((at = lseek(fd, at, SEEK_DATA)) != -1) {
-		++*beyond;
-		at = at / CHUNK * CHUNK + CHUNK;
-	}
+	before = chunks_of(fd);
+	fallocate(fd, punch, (off_t)chunk_offset((uint32_t)get(&head->chunks)), (off_t)1 << 40);
+	between = chunks_of(fd);
+	for (uint64_t left = HIGH(get(&head->absent)); left > 0; left--, n = LOW(get(&chunk_at(queue, n)->link)))
+		fallocate(fd, punch, (off_t)chunk_offset(n), CHUNK);
+	*behind = before - between;
+	*absent = between - chunks_of(fd);
 	close(fd);
 }
 
@@ -716,112 +900,203 @@ judge_memory(void)
 	const struct head *head = queue->head;
 	uint64_t chunks = get(&head->chunks) - FIRST_CHUNK, absent = HIGH(get(&head->absent)), present = chunks - absent;
 	struct mpq_stat st = { 0 };
-	uint64_t strays, beyond;
+	uint64_t strays = 0, behind = 0;
 
+	take_strays(&strays, &behind);
 	expect_ok(mpq_stat(queue, &st), "stat");
-	find_strays(&strays, &beyond);
 	most_strays = strays > most_strays ? strays : most_strays;
-	most_beyond = beyond > most_beyond ? beyond : most_beyond;
+	most_behind = behind > most_behind ? behind : most_behind;
 	most_present = present > most_present ? present : most_present;
-	expect(present <= IDLE_CHUNKS && st.memory <= (present + SLACK) * CHUNK, "memory %llu of an empty queue: %llu chunks, of them %u free, %u small, %llu "
-	    "absent; %llu chunks should have memory, and %llu have", (unsigned long long)st.memory,
-	    (unsigned long long)chunks, HIGH(get(&head->free)), HIGH(get(&head->small)), (unsigned long long)absent,
-	    (unsigned long long)present, (unsigned long long)(st.memory / CHUNK));
+	expect(present <= IDLE_CHUNKS + pipes && strays <= STRAYS && behind <= BEHIND && st.memory <= (1 + present) * CHUNK,
+	    "memory of an empty queue: %llu chunks, of them %u free, %u small, %llu absent; %llu chunks of memory were "
+	    "on absent ones, %llu behind the end, and %llu bytes are left", (unsigned long long)chunks,
+	    HIGH(get(&head->free)), HIGH(get(&head->small)), (unsigned long long)absent, (unsigned long long)strays,
+	    (unsigned long long)behind, (unsigned long long)st.memory);
 }
 
-/* The queue's accounts, now that it is empty and nobody else is there. */
+/* The accounts of one way, now that it is empty and nobody else is there but watchers. */
 static void
-judge_queue(const struct sums *sums)
+judge_way(unsigned way, const struct sums *sums)
 {
-	struct mpq_stat st;
+	const struct account *book_way = &book->way[way];
+	struct mpq_stat st, sent;
 	uint64_t did;
 	int err;
 
+	queue = ends[way], me->way = way;
 	expect_ok(mpq_sweep(queue), "sweep");
 	expect_ok(mpq_check(queue), "check");
-	if ((err = mpq_stat(queue, &st)) != MPQ_OK) {
+	if ((err = mpq_stat(queue, &st)) != MPQ_OK || (err = mpq_stat(begins[way], &sent)) != MPQ_OK) {
 		expect(false, "stat: %s", mpq_strerror(err));
 		return;
 	}
 	expect(st.size == 0 && st.bytes == 0 && st.held == 0, "size %llu, bytes %llu, held %llu of an empty queue",
 	    (unsigned long long)st.size, (unsigned long long)st.bytes, (unsigned long long)st.held);
-	expect(st.getters == 0 && st.putters == 0, "getters %llu, putters %llu", (unsigned long long)st.getters,
-	    (unsigned long long)st.putters);
-	expect(st.puts >= sums->puts && st.puts <= sums->puts + sums->tried, "puts %llu, by the book %llu and perhaps %llu",
-	    (unsigned long long)st.puts, (unsigned long long)sums->puts, (unsigned long long)sums->tried);
-	expect(st.gets >= st.puts, "gets %llu of %llu", (unsigned long long)st.gets, (unsigned long long)st.puts);
-	expect(st.dones >= book->dones && st.dones <= book->dones + book->dones_doubted,
-	    "dones %llu, by the book %llu and perhaps %llu", (unsigned long long)st.dones,
-	    (unsigned long long)book->dones, (unsigned long long)book->dones_doubted);
-	expect(st.unfinished == st.puts - st.dones, "unfinished %llu", (unsigned long long)st.unfinished);
-	expect(st.unfinished == 0 || mpq_join(queue, 0, MPQ_NOW) == MPQ_NOTYET, "join with unfinished messages");
-	expect(mpq_task_done(queue, NULL, st.unfinished + 1, 0, &did) == MPQ_OVERDONE, "more done than there were");
-	expect(mpq_task_done(queue, NULL, st.unfinished, 0, &did) == MPQ_OK && did == st.unfinished, "the rest is not done");
-	expect(mpq_join(queue, 0, MPQ_NOW) == MPQ_OK, "join when all is done");
-	if (!st.closed) {
+	expect(st.getters == 0 && sent.putters == 0, "getters %llu, putters %llu", (unsigned long long)st.getters,
+	    (unsigned long long)sent.putters);
+	expect(sent.puts >= sums->puts && sent.puts <= sums->puts + sums->tried,
+	    "puts %llu, by the book %llu and perhaps %llu", (unsigned long long)sent.puts,
+	    (unsigned long long)sums->puts, (unsigned long long)sums->tried);
+	expect(st.gets >= sent.puts || book_way->dropped, "gets %llu of %llu", (unsigned long long)st.gets,
+	    (unsigned long long)sent.puts);
+	expect(sent.dones >= book_way->dones && (sent.dones <= book_way->dones + book_way->dones_doubted ||
+	    book_way->dropped), "dones %llu, by the book %llu and perhaps %llu", (unsigned long long)sent.dones,
+	    (unsigned long long)book_way->dones, (unsigned long long)book_way->dones_doubted);
+	expect(sent.unfinished == sent.puts - sent.dones, "unfinished %llu", (unsigned long long)sent.unfinished);
+	expect(sent.unfinished == 0 || mpq_join(begins[way], 0, MPQ_NOW) == MPQ_NOTYET, "join with unfinished ones");
+	expect(mpq_task_done(queue, NULL, sent.unfinished + 1, 0, &did) == MPQ_OVERDONE, "more done than there were");
+	expect(mpq_task_done(queue, NULL, sent.unfinished, 0, &did) == MPQ_OK && did == sent.unfinished,
+	    "the rest is not done");
+	expect(mpq_join(begins[way], 0, MPQ_NOW) == MPQ_OK, "join when all is done");
+	if (mpq_can_put(begins[way]) == MPQ_OK) {
 		me->flight = 0;
-		expect(mpq_put(queue, "x", 1, in_ms(1000)) == MPQ_OK, "a last put");
+		expect(mpq_put(begins[way], "x", 1, in_ms(1000)) == MPQ_OK, "a last put");
 		expect(mpq_get(queue, me->buf, 1, &me->len, in_ms(1000)) == MPQ_OK, "a last get");
 	}
-	expect_ok(mpq_close(queue, MPQ_CLOSE), "close");
-	expect_ok(mpq_check(queue), "check after close");
-	judge_memory();
+	expect_ok(mpq_check(queue), "check at the end");
+}
+
+/* What is left in each way. */
+static void
+drain(void)
+{
+	bool got;
+
+	for (unsigned way = 0; way <= pipes; way++)
+		for (queue = ends[way], me->way = way, got = true; got;)
+			get_one(MPQ_NOW, &got);
+}
+
+/* Nothing more will be put; all that was put is got. */
+static bool
+close_all(enum ending ending)
+{
+	__atomic_store_n(&book->stop, 1, __ATOMIC_RELEASE);
+	ring();
+	if (!await(0, PRODUCERS))
+		return false;
+	__atomic_store_n(&book->closing, 1, __ATOMIC_RELEASE);
+	for (unsigned way = 0; way <= pipes; way++)
+		expect_ok(mpq_close(begins[way], pipes ? MPQ_CLOSE_WRITE : MPQ_CLOSE), "close");
+	for (mpq_time until = in_ms(100); ending == CLOSE_AND_KILL && mpq_now() < until;)
+		strike(PRODUCERS, GETTERS + HOLDERS, false);
+	return ending == CLOSE_AND_KILL || await(PRODUCERS, GETTERS + HOLDERS);
+}
+
+/* The owner of an end dies: that end is closed, what was sent to it drops; what it has sent is got, and then Closed. */
+static bool
+kill_owner(void)
+{
+	unsigned way = (unsigned)random_below(2), slot = FIRST_OWNER + way;
+
+	book->way[way].dropped = true;
+	__atomic_store_n(&book->closing, 1, __ATOMIC_RELEASE);
+	kill_one(book->proc[slot].pid != 0 ? slot : slot + 2);
+	if (!await(0, FIRST_WATCHER))
+		return false;
+	__atomic_store_n(&book->stop, 1, __ATOMIC_RELEASE);
+	ring();
+	return true;
 }
 
 /* The end of a round. False: somebody hangs. */
 static bool
 finish(enum ending ending)
 {
-	bool ended = true, got = true;
-	mpq_time until;
+	bool ended = true;
 
 	if (ending == MASSACRE)
-		kill_all();
-	else {
-		__atomic_store_n(&book->stop, 1, __ATOMIC_RELEASE);
-		ended = await(0, PRODUCERS);
-		mpq_close(queue, MPQ_CLOSE);
-		for (until = in_ms(100); ended && ending == CLOSE_AND_KILL && mpq_now() < until;)
-			strike(PRODUCERS, GETTERS + HOLDERS, false);
-		ended = ended && (ending == CLOSE_AND_KILL || await(PRODUCERS, GETTERS + HOLDERS));
-		if (!ended || ending == CLOSE_AND_KILL)
-			kill_all();
-	}
-	while (ended && got)
-		get_one(MPQ_NOW, &got);
+		kill_all(FIRST_OWNER);
+	else if (ending == CLOSE_AND_KILL && pipes)
+		ended = kill_owner();
+	else if (!(ended = close_all(ending)) || ending == CLOSE_AND_KILL)
+		kill_all(FIRST_OWNER);
+	if (ended)
+		drain();
 	return ended;
+}
+
+static bool
+open_round(uint64_t round)
+{
+	struct mpq_bounds bounds = variants[round % 4], plain = { .mode = 0600 };
+	char name[20];
+	int err;
+
+	bounds.kind = pipes ? MPQ_PIPE : MPQ_QUEUE;
+	mpq_remove(&room, "q", 1, NULL);
+	err = mpq_create(&room, "q", &bounds, NULL);
+	for (unsigned way = 0; way <= pipes && err == MPQ_OK; way++)
+		if ((err = mpq_open(&room, name_at(way, true), 0, &begins[way], NULL)) == MPQ_OK)
+			err = mpq_open(&room, name_at(way, false), 0, &ends[way], NULL);
+	for (unsigned i = 0; i < WATCHERS && err == MPQ_OK; i++) {
+		snprintf(name, sizeof name, "sign%u", i);
+		mpq_remove(&room, name, 1, NULL);
+		if ((err = mpq_create(&room, name, &plain, NULL)) == MPQ_OK)
+			err = mpq_open(&room, name, 0, &signs[i], NULL);
+	}
+	expect_ok(err, "create, open");
+	return err == MPQ_OK;
+}
+
+static void
+close_round(void)
+{
+	for (unsigned way = 0; way <= pipes; way++)
+		mpq_detach(begins[way]), mpq_detach(ends[way]);
+	for (unsigned i = 0; i < WATCHERS; i++)
+		mpq_detach(signs[i]);
+}
+
+/* All that is asked of the queue or pipe now that nobody but watchers and owners is there. */
+static bool
+judge_round(const struct sums sums[2])
+{
+	for (unsigned way = 0; way <= pipes; way++)
+		judge_way(way, &sums[way]);
+	if (!await(FIRST_WATCHER, WATCHERS))
+		return false;
+	for (unsigned i = FIRST_OWNER; i < PROCS; i++)
+		if (book->proc[i].pid != 0)
+			kill_one(i);
+	for (unsigned way = 0; way <= pipes; way++) {
+		expect_ok(mpq_sweep(begins[way]), "sweep");
+		if (pipes)
+			expect(mpq_can_put(begins[way]) == MPQ_CLOSED, "the end of a dead owner is open");
+		expect_ok(mpq_close(begins[way], MPQ_CLOSE), "close");
+	}
+	expect_ok(mpq_check(queue), "check after close");
+	judge_memory();
+	return true;
 }
 
 static bool
 play(uint64_t round, mpq_time until)
 {
 	enum ending ending = (enum ending)(round / 4 % ENDINGS);
-	struct sums sums;
+	struct sums sums[2];
 	bool good = true;
-	int err;
 
 	book_new_round(round);
-	mpq_remove(&room, "q", 1, NULL);
-	if ((err = mpq_create(&room, "q", &variants[round % 4], NULL)) != MPQ_OK ||
-	    (err = mpq_open(&room, "q", 0, &queue, NULL)) != MPQ_OK) {
-		expect(false, "create, open: %s", mpq_strerror(err));
+	if (!open_round(round))
 		return false;
-	}
 	me = &book->proc[PROCS];
-	for (unsigned i = 0; i < PROCS; i++)
+	queue = ends[0];
+	for (unsigned i = 0; i < FIRST_OWNER; i++)
 		start(i, next_random(&chance));
+	for (unsigned end = 0; end < 2 && pipes && good; end++)
+		good = hand_on(end);
 	while (good && mpq_now() < until) {
-		strike(0, PROCS, true);
-		good = !hung() && totals.faults == 0;
+		strike(0, FIRST_OWNER, true);
+		if (pipes && random_below(16) == 0)
+			good = hand_on((unsigned)random_below(2));
+		good = good && !hung() && totals.faults == 0;
 	}
-	if (good)
-		good = finish(ending);
-	else
-		kill_all();
-	judge_book(&totals, &sums);
-	if (good)
-		judge_queue(&sums);
-	mpq_detach(queue);
+	good = good && finish(ending);
+	judge_book(&totals, sums);
+	good = good && judge_round(sums);
+	kill_all(PROCS);
+	close_round();
 	if (verbose)
 		diag("round %llu: %llu kills, %llu messages, %llu operations, longest wait %lld ms",
 		    (unsigned long long)round, (unsigned long long)totals.kills, (unsigned long long)totals.messages,
@@ -836,9 +1111,11 @@ verdict(void)
 	    (unsigned long long)totals.kills, (unsigned long long)totals.stops, (unsigned long long)totals.messages,
 	    (unsigned long long)totals.lost, (unsigned long long)totals.doubled, (unsigned long long)totals.hung,
 	    (double)book->longest / 1e6);
-	diag("%llu operations, %.1f for each kill; memory of an emptied queue: at most %llu chunks, and %llu that it calls "
-	    "absent, %llu behind its end", (unsigned long long)book->ops, (double)book->ops / (double)(totals.kills + 1),
-	    (unsigned long long)most_present, (unsigned long long)most_strays, (unsigned long long)most_beyond);
+	diag("%llu operations, %.1f for each kill; memory of an emptied queue: at most %llu chunks, and %llu that it "
+	    "calls absent, %llu behind its end", (unsigned long long)book->ops,
+	    (double)book->ops / (double)(totals.kills + 1), (unsigned long long)most_present, (unsigned long long)most_strays, (unsigned long long)most_behind);
+	diag("a watcher saw its sign after %.1f ms at the latest; the killer's pauses were up to %.1f ms too long",
+	    (double)book->latest / 1e6, (double)longest_nap / 1e6);
 	OK(totals.kills != 0 && totals.messages != 0, "processes were killed and messages delivered");
 	OK(totals.lost == 0, "no message that was put is lost");
 	OK(totals.doubled == 0, "none is delivered twice but those in the hands of a getter that was killed");
@@ -858,6 +1135,7 @@ main(int argc, char **argv)
 
 	verbose = getenv("VERBOSE") != NULL;
 	dense = getenv("DENSE") != NULL;
+	pipes = argc > 3 && strcmp(argv[3], "pipe") == 0;
 	room_make();
 	book_open();
 	diag("seed %llu", (unsigned long long)seed);

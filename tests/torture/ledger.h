@@ -13,6 +13,9 @@
  *   "refused"            never delivered;
  *   and once more for each time that a getter was killed between taking it into its book and settling it. Who dies in
  *   mpq_get has perhaps got what is in its buffer: that one may be missing from the books.
+ *
+ * A pipe has two ways, and there are two accounts: producers and getters of even number use the one, those of odd
+ * number the other. What was still on its way to an end that was closed is dropped: there may be less, nothing else.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -22,7 +25,12 @@
 #define PRODUCERS 8
 #define GETTERS 8
 #define HOLDERS 2
-#define PROCS (PRODUCERS + GETTERS + HOLDERS)
+#define WATCHERS 2
+#define OWNERS 4                     /* of the ends of a pipe: two, and two that succeed them */
+#define PROCS (PRODUCERS + GETTERS + HOLDERS + WATCHERS + OWNERS)
+#define FIRST_HOLDER (PRODUCERS + GETTERS)
+#define FIRST_WATCHER (FIRST_HOLDER + HOLDERS)
+#define FIRST_OWNER (FIRST_WATCHER + WATCHERS)
 #define LARGEST ((size_t)1 << 20)
 #define ID_BYTES 8
 #define SEQ_BITS 22
@@ -41,6 +49,9 @@ struct proc {
 	uint64_t seed;
 	mpq_time since;              /* when it began what it is doing; 0: nothing */
 	const char *doing;
+	unsigned way;                /* its account */
+	uint32_t owning;             /* the end is its own */
+	mpq_time rung;               /* of a watcher: since when its sign has a message; 0: it has none */
 	uint32_t getting;            /* it is in mpq_get */
 	size_t len;                  /* of what mpq_get has copied to buf */
 	uint32_t flight;             /* so many of ids are in the book and not settled */
@@ -49,14 +60,20 @@ struct proc {
 	unsigned char buf[LARGEST + 64];
 };
 
-struct book {
-	uint64_t round, next[PRODUCERS];
+struct account {
 	uint64_t empties_got, empties_maybe, empties_excused;
 	uint64_t bytes_put, bytes_got, dones, dones_doubted;
+	bool dropped;                /* the end that it leads to was closed */
+};
+
+struct book {
+	uint64_t round, next[PRODUCERS];
+	struct account way[2];
 	uint64_t torn, alien, ops;
 	mpq_time killed;             /* when the last one was killed; 0: somebody has finished an operation since */
 	mpq_time longest;
-	uint32_t stop;
+	mpq_time latest;             /* the longest time from a message's being there to its watcher's saying so */
+	uint32_t stop, closing;
 	char fault[400];
 	struct proc proc[PROCS + 1]; /* the last is the judge */
 	struct fate entry[PRODUCERS][1 << SEQ_BITS];
@@ -64,6 +81,7 @@ struct book {
 
 static struct book *book;
 static unsigned char (*patterns)[2 * LARGEST];   /* of each kind; shared too: a fork has fewer pages to copy */
+static bool pipes;                               /* not a queue: a pipe */
 static bool dense;                               /* many kills: short messages, so that operations are short */
 
 static inline uint64_t
@@ -102,7 +120,7 @@ book_new_round(uint64_t round)
 	memset(book, 0, offsetof(struct book, ops));
 	book->fault[0] = '\0';
 	book->round = round;
-	book->stop = 0;
+	book->stop = book->closing = 0;
 	book->killed = 0;
 }
 
@@ -120,6 +138,13 @@ id_valid(uint64_t id)
 {
 	return id >> 44 < PRODUCERS && (id >> 42 & 3) < KINDS && (id >> SEQ_BITS & 0xfffff) == (book->round & 0xfffff) &&
 	    (id & ((1 << SEQ_BITS) - 1)) < book->next[id >> 44];
+}
+
+/* The account of what a process of this number does. */
+static inline unsigned
+way_of(uint64_t number)
+{
+	return pipes ? number & 1 : 0;
 }
 
 static inline struct fate *
@@ -186,9 +211,9 @@ message_id(const unsigned char *from, size_t size, uint64_t *id)
 
 /* Whole, and of this round? What is not is counted, and told once. */
 static inline bool
-message_check(const unsigned char *from, size_t size, uint64_t *id)
+message_check(const struct proc *me, const unsigned char *from, size_t size, uint64_t *id)
 {
-	if (!message_id(from, size, id)) {
+	if (!message_id(from, size, id) || (*id != NO_ID && way_of(*id >> 44) != me->way)) {
 		if (__atomic_fetch_add(&book->alien, 1, __ATOMIC_RELAXED) == 0)
 			snprintf(book->fault, sizeof book->fault, "a message that nobody put: %zu bytes, begins with %.*s",
 			    size, (int)(size < 8 ? size : 8), from);
@@ -220,18 +245,18 @@ write_put(uint64_t id, bool put)
 {
 	id_entry(id)->state = (uint8_t)(id_entry(id)->state | (put ? PUT : REFUSED));
 	if (put)
-		__atomic_fetch_add(&book->bytes_put, id_size(id), __ATOMIC_RELAXED);
+		__atomic_fetch_add(&book->way[way_of(id >> 44)].bytes_put, id_size(id), __ATOMIC_RELAXED);
 }
 
 static inline void
-write_got(uint64_t id)
+write_got(const struct proc *me, uint64_t id)
 {
 	if (id == NO_ID) {
-		__atomic_fetch_add(&book->empties_got, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&book->way[me->way].empties_got, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	__atomic_fetch_add(&id_entry(id)->got, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&book->bytes_got, id_size(id), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&book->way[me->way].bytes_got, id_size(id), __ATOMIC_RELAXED);
 }
 
 /* Into the book and in flight, until settled. */
@@ -240,14 +265,14 @@ write_flying(struct proc *me, uint64_t id)
 {
 	me->ids[me->flight] = id;
 	__atomic_store_n(&me->flight, me->flight + 1, __ATOMIC_RELEASE);
-	write_got(id);
+	write_got(me, id);
 }
 
 static inline void
 write_settled(struct proc *me)
 {
 	if (me->doubt != 0)
-		__atomic_fetch_add(&book->dones, me->doubt, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&book->way[me->way].dones, me->doubt, __ATOMIC_RELAXED);
 	__atomic_store_n(&me->doubt, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&me->flight, 0, __ATOMIC_RELEASE);
 }
@@ -256,19 +281,20 @@ write_settled(struct proc *me)
 static inline void
 post_mortem(struct proc *p)
 {
+	struct account *way = &book->way[p->way];
 	uint64_t id;
 
 	if (p->getting && p->len == 0)
-		book->empties_maybe++;
+		way->empties_maybe++;
 	else if (p->getting && message_id(p->buf, ID_BYTES, &id))
 		id_entry(id)->maybe++;
 	for (uint32_t i = 0; i < p->flight; i++) {
 		if (p->ids[i] == NO_ID)
-			book->empties_excused++;
+			way->empties_excused++;
 		else
 			id_entry(p->ids[i])->excuse++;
 	}
-	book->dones_doubted += p->doubt;
+	way->dones_doubted += p->doubt;
 	p->getting = p->flight = 0;
 	p->doubt = 0;
 	p->since = 0;
@@ -298,7 +324,7 @@ judge_entry(unsigned producer, uint64_t seq, struct totals *t, struct sums *sums
 		sums->empty_tried += (e->state & (PUT | REFUSED)) == 0;
 		return;
 	}
-	if ((e->state & PUT) && e->got == 0 && e->maybe == 0)
+	if ((e->state & PUT) && e->got == 0 && e->maybe == 0 && !book->way[way_of(producer)].dropped)
 		t->lost++, wrong = "lost";
 	else if ((e->state & REFUSED) && e->got != 0)
 		t->spurious++, wrong = "refused and delivered";
@@ -311,20 +337,25 @@ judge_entry(unsigned producer, uint64_t seq, struct totals *t, struct sums *sums
 }
 
 static inline void
-judge_book(struct totals *t, struct sums *sums)
+judge_book(struct totals *t, struct sums sums[2])
 {
-	*sums = (struct sums){ 0 };
+	memset(sums, 0, 2 * sizeof *sums);
 	for (unsigned p = 0; p < PRODUCERS; p++)
 		for (uint64_t i = 0; i < book->next[p]; i++)
-			judge_entry(p, i, t, sums);
-	t->messages += sums->puts;
-	if (book->empties_got + book->empties_maybe < sums->empty_puts) {
-		t->lost += sums->empty_puts - book->empties_got - book->empties_maybe;
-		diag("lost: messages without bytes, round %llu", (unsigned long long)book->round);
-	}
-	if (book->empties_got > sums->empty_puts + sums->empty_tried + book->empties_excused) {
-		t->doubled += book->empties_got - sums->empty_puts - sums->empty_tried - book->empties_excused;
-		diag("doubled: messages without bytes, round %llu", (unsigned long long)book->round);
+			judge_entry(p, i, t, &sums[way_of(p)]);
+	for (int w = 0; w < 2; w++) {
+		const struct account *way = &book->way[w];
+		uint64_t most = sums[w].empty_puts + sums[w].empty_tried + way->empties_excused;
+
+		t->messages += sums[w].puts;
+		if (way->empties_got + way->empties_maybe < sums[w].empty_puts && !way->dropped) {
+			t->lost += sums[w].empty_puts - way->empties_got - way->empties_maybe;
+			diag("lost: messages without bytes, round %llu", (unsigned long long)book->round);
+		}
+		if (way->empties_got > most) {
+			t->doubled += way->empties_got - most;
+			diag("doubled: messages without bytes, round %llu", (unsigned long long)book->round);
+		}
 	}
 	if (book->torn + book->alien != 0 || book->fault[0] != '\0') {
 		t->faults++;
