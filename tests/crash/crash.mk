@@ -18,8 +18,8 @@ $(CRASH)/%.o: tests/crash/%.c $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
 
-# Static: no symbol is looked up in the middle of what is stepped. The clock is ours: the vDSO's reading of the kernel's goes
-# round again when a timer tick falls into it, which under single steps is nearly each time.
+# Static: no symbol is looked up in the middle of what is stepped. The clock is ours: the vDSO's reading of the kernel's
+# goes round again when a timer tick falls into it, which under single steps is nearly each time.
 $(CRASH)/ops: $(CRASH)/ops.o $(CRASH)/scenes.o $(CRASH)/world.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) -static -Wl,--wrap=clock_gettime -o $@ $^ -lpthread
 

@@ -74,11 +74,11 @@ late(size_t n, size_t of, const char *what, mpq_time time)
 
 /* ---- a clock that goes by itself ------------------------------------------------------------------------- */
 
-/* Two runs of an act are compared, one of them by single steps, a thousand times slower. What follows from the time must be
- * the same in both: whether a look for dead owners is due, when a wait is over, how often the vDSO tries to read the
- * kernel's clock between two of its ticks. So for the process that dies, and for the one that builds the queue, the clock
- * goes on by a tick each time that it is asked. It begins with the true time, for the kernel has deadlines from it; the
- * queue was built long before. */
+/* Two runs of an act are compared, one of them by single steps, a thousand times slower. What follows from the time must
+ * be the same in both: whether a look for dead owners is due, when a wait is over, how often the vDSO tries to read the
+ * kernel's clock between two of its ticks. So for the process that dies, and for the one that builds the queue, the
+ * clock goes on by a tick each time that it is asked. It begins with the true time, for the kernel has deadlines from
+ * it; the queue was built long before. */
 #define TICK (MS / 10)
 #define LONG_AGO (10 * SECOND)
 
@@ -149,8 +149,9 @@ ready(void *arg)
 		victim = open_end(actors_end());
 	if (scene->ready != NULL)
 		scene->ready(victim);
+	/* The sleeper stands in the table: a look for dead owners would be due or not. */
 	if (scene->asleep != NOBODY && victim != NULL && mpq_sweep(victim) != MPQ_OK)
-		abort();                     /* the sleeper stands in the table: else a look for it would be due or not */
+		abort();
 }
 
 static void
@@ -618,7 +619,7 @@ rehearse(void)
 	return true;
 }
 
-/* The pass. A sleeper is asleep, so that the way to its wake-up is walked; and stopped, so that it leaves what is put. */
+/* The pass. A sleeper is asleep, so that the way to its wake-up is walked; and stopped, so that it leaves what comes. */
 static void
 walk(struct pass *pass)
 {
@@ -646,6 +647,7 @@ perform(void)
 	/* /proc/PID/stat has other numbers each time, of other lengths; to read it touches nothing that is shared. */
 	static struct pass pass = { .varies = (const void *)start_time };
 	size_t instructions = 0, deep = 0, found;
+	uint64_t missable;
 	bool real = longer || (scene->flags & REAL);
 	mpq_time began = mpq_now();
 
@@ -661,17 +663,17 @@ perform(void)
 	if (tally->faults == 0)
 		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
 	/* A sleeper that has been woken is there or has gone when the act comes to its last look at the table. */
-	OK(tally->faults == 0 && tally->missed <= tally->kills / (scene->asleep != NOBODY ? 10 : 20) && ((scene->flags & SAME) ||
+	missable = tally->kills / (scene->asleep != NOBODY ? 10 : 20);
+	OK(tally->faults == 0 && tally->missed <= missable && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
 	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
 	    (long long)tally->kills, (long long)tally->faults);
 	if (tally->faults != 0)
 		diag("%s", tally->fault);
-	diag("%llu before, %llu after, %llu between; recovery: %zu instructions, %zu images; %llu points missed, %llu varied, "
-	    "%llu late; lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after,
-	    (long long)tally->between, instructions, deep,
-	    (long long)tally->missed, (long long)tally->varied, (long long)tally->late, (long long)tally->slowest / 1000,
-	    (long long)((mpq_now() - began) / MS));
+	diag("%llu before, %llu after, %llu between; recovery: %zu instructions, %zu images; %llu points missed, %llu "
+	    "varied, %llu late; lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after,
+	    (long long)tally->between, instructions, deep, (long long)tally->missed, (long long)tally->varied,
+	    (long long)tally->late, (long long)tally->slowest / 1000, (long long)((mpq_now() - began) / MS));
 	free(first_image.bytes);
 	free(other_image.bytes);
 }

@@ -31,9 +31,10 @@ void image_restore(const struct image *image, const char *name);
 /* One letter, `len` times, or a short text as it is. */
 int put_letters(struct mpq *q, char letter, size_t len);
 
-/* The judge's words: "closed? shut? unfinished held attempts : messages ended?" for each name, or "gone". Of ends only: it is
- * shut if nothing can be put, and ended if nothing will come. A complaint begins with '!'. What must hold of any queue is
- * tried: the lock can be had within a second, dead owners are swept, all is checked, a message can be put and got. */
+/* The judge's words: "closed? shut? unfinished held attempts : messages ended?" for each name, or "gone". Of ends only:
+ * it is shut if nothing can be put, and ended if nothing will come. A complaint begins with '!'. What must hold of any
+ * queue is tried: the lock can be had within a second, dead owners are swept, all is checked, a message can be put and
+ * got. */
 enum judged { ONE_QUEUE, BOTH_ENDS, TWO_QUEUES };
 struct verdict {
 	char text[TEXT];
