@@ -1073,7 +1073,7 @@ judge_round(const struct sums sums[2])
 static bool
 play(uint64_t round, mpq_time until)
 {
-	enum ending ending = (enum ending)(round / 4 % ENDINGS);
+	enum ending ending = (enum ending)((round + round / 4) % ENDINGS);
 	struct sums sums[2];
 	bool good = true;
 
@@ -1088,7 +1088,7 @@ play(uint64_t round, mpq_time until)
 		good = hand_on(end);
 	while (good && mpq_now() < until) {
 		strike(0, FIRST_OWNER, true);
-		if (pipes && random_below(16) == 0)
+		if (pipes && random_below(dense ? 64 : 16) == 0)
 			good = hand_on((unsigned)random_below(2));
 		good = good && !hung() && totals.faults == 0;
 	}
