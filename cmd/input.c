@@ -124,6 +124,7 @@ stream_begin(struct stream *s, struct input *in, enum mpq_framing framing)
 	*s = (struct stream){ .in = in, .buf = buffer };
 	in->put = 0, in->error = 0;
 	mpq_writer_init(&s->w, in->q, framing);
+	s->w.patience = in->patience;
 }
 
 static int
@@ -411,6 +412,7 @@ put_one(struct lengths *l, bool *end)
 	mpq_writer_reset(&l->s.w);
 	bare = length > INT32_MAX;
 	mpq_writer_init(&l->s.w, l->s.in->q, bare ? MPQ_BARE : MPQ_LENGTHS);
+	l->s.w.patience = l->s.in->patience;
 	for (int i = 0; i < 4; i++)
 		head[i] = (unsigned char)(length >> (24 - 8 * i));
 	if (!bare)
@@ -436,6 +438,7 @@ put_one(struct lengths *l, bool *end)
 	}
 	mpq_writer_reset(&l->s.w);
 	mpq_writer_init(&l->s.w, l->s.in->q, MPQ_LENGTHS);
+	l->s.w.patience = l->s.in->patience;
 	return err;
 }
 

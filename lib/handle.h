@@ -48,6 +48,8 @@ struct mpq {
 	struct mpq_owner self;       /* pid 0: not looked up yet */
 	uint32_t time_ns;            /* inode of our time name space: start times are comparable within one */
 
+	mpq_time until;              /* no part of the operation that runs waits longer for the lock; MPQ_FOREVER when none does */
+	bool stuck;                  /* the lock could not be had when last wanted */
 	struct mpq_why why;
 	struct view view[VIEWS];
 	unsigned nviews;

@@ -126,7 +126,7 @@ lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 	uint32_t *word = q->lock, seen = __atomic_load_n(word, __ATOMIC_RELAXED);
 	uint32_t now;
 	int slept;
-	mpq_time began = mpq_now(), until = deadline == MPQ_NOW ? began : deadline;
+	mpq_time began = mpq_now(), until = deadline < began ? began : deadline;
 
 	for (;;) {
 		if ((seen & FUTEX_TID_MASK) == 0) {

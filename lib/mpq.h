@@ -126,7 +126,8 @@ enum {
 /* Open NAME, or an end NAME@1, NAME@2. The handle is the caller's until mpq_detach. */
 int mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct mpq **q, struct mpq_why *why);
 
-/* Give the handle back. What it has taken and not settled returns to the queue. */
+/* Give the handle back. What it has taken and not settled returns to the queue (after MPQ_STUCK, if the lock still cannot
+ * be had: when the process ends). */
 void mpq_detach(struct mpq *q);
 
 /* Details of the last error on this handle. */
@@ -159,6 +160,8 @@ struct mpq_writer {
 	uint32_t last, fill;     /* where the next bytes go */
 	uint64_t pending;        /* uncommitted bytes */
 	uint32_t attempts;
+	mpq_time patience;       /* may be set: how long space and append wait for the lock of a stopped owner; at first
+	                          * MPQ_FOREVER */
 };
 
 /* Begin. Never fails, takes nothing. */

@@ -60,7 +60,9 @@ op_enter(struct mpq *q, mpq_time deadline)
 	int r;
 
 	for (;;) {
-		if ((r = lock_take(q, deadline, &died)) != MPQ_OK)
+		r = lock_take(q, deadline < q->until ? deadline : q->until, &died);
+		q->stuck = r != MPQ_OK;
+		if (r != MPQ_OK)
 			return r;
 		q->slot_was = q->slot;
 		q->asleep_was = q->asleep;
@@ -218,8 +220,8 @@ arrive(struct mpq *q, struct op *op)
 	op->woken = false;
 }
 
-int
-op_run(struct mpq *q, struct op *op)
+static int
+run(struct mpq *q, struct op *op)
 {
 	bool looked = op->deadline != MPQ_NOW;
 	int r, answer;
@@ -273,4 +275,18 @@ op_run(struct mpq *q, struct op *op)
 			return finish(q, op, r);
 		}
 	}
+}
+
+/* What is provided on the way, looked for or tidied up keeps the deadline too. */
+int
+op_run(struct mpq *q, struct op *op)
+{
+	mpq_time outer = q->until;
+	int r;
+
+	if (op->deadline < outer)
+		q->until = op->deadline;
+	r = run(q, op);
+	q->until = outer;
+	return r;
 }

@@ -192,6 +192,7 @@ handle_new(const char *path, unsigned flags, uint32_t end)
 		memcpy(q->path, path, n);
 		q->flags = flags;
 		q->end = end;
+		q->until = MPQ_FOREVER;
 	}
 	return q;
 }
@@ -277,6 +278,8 @@ mpq_detach(struct mpq *q)
 
 	if (q == NULL)
 		return;
+	if (q->stuck)
+		q->until = MPQ_NOW;          /* what cannot be given back now is given back when the process ends */
 	if (q->slot != 0 && lock_is_ours(q)) /* else we are the child of a fork, and the slot is the parent's */
 		owner_leave(q);
 	for (unsigned i = 0; i < q->nviews && (q->flags & MPQ_BRIEF) == 0; i++)

@@ -276,9 +276,9 @@ put_large(struct mpq *q, const void *msg, size_t len, mpq_time deadline)
 	int err;
 
 	mpq_writer_init(&w, q, MPQ_BARE);
+	w.patience = deadline == MPQ_FOREVER ? deadline : deadline > now ? deadline - now : 0;
 	if ((err = mpq_writer_append(&w, msg, len)) == MPQ_OK)
-		err = mpq_writer_commit(&w, 1, len, deadline == MPQ_FOREVER ? deadline : deadline > now ?
-		    deadline - now : 0, &put, &bytes);
+		err = mpq_writer_commit(&w, 1, len, w.patience, &put, &bytes);
 	mpq_writer_reset(&w);
 	return err;
 }

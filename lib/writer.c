@@ -28,7 +28,13 @@ struct write {
 void
 mpq_writer_init(struct mpq_writer *w, struct mpq *q, enum mpq_framing framing)
 {
-	*w = (struct mpq_writer){ .q = q, .framing = framing };
+	*w = (struct mpq_writer){ .q = q, .framing = framing, .patience = MPQ_FOREVER };
+}
+
+static mpq_time
+deadline_after(mpq_time patience)
+{
+	return patience == MPQ_FOREVER ? MPQ_FOREVER : patience <= 0 ? MPQ_NOW : mpq_now() + patience;
 }
 
 static int
@@ -97,7 +103,7 @@ space_try(struct mpq *q, struct op *op)
 int
 mpq_writer_space(struct mpq_writer *w, void **space, size_t *size)
 {
-	struct write write = { .op = { .try = space_try, .side = w->q->out, .deadline = MPQ_FOREVER }, .w = w };
+	struct write write = { .op = { .try = space_try, .side = w->q->out }, .w = w };
 	int err;
 
 	if (w->q->out == NO_SIDE)
@@ -105,6 +111,7 @@ mpq_writer_space(struct mpq_writer *w, void **space, size_t *size)
 	if (w->reservation == 0 || w->fill == CHUNK) {
 		uint32_t before = w->reservation;
 
+		write.op.deadline = deadline_after(w->patience);
 		if ((err = op_run(w->q, &write.op)) != MPQ_OK)
 			return err;
 		if (before == 0)
@@ -269,8 +276,8 @@ mpq_writer_commit(struct mpq_writer *w, uint64_t msgs, uint64_t bytes, mpq_time 
 		return MPQ_STALE;
 	while (*put < msgs) {
 		struct write write = { .op = { .try = commit_try, .side = w->q->out, .kind = WAIT_PUT,
-			.wait_code = MPQ_FULL, .deadline = patience == MPQ_FOREVER ? MPQ_FOREVER : patience <= 0 ?
-			MPQ_NOW : mpq_now() + patience }, .w = w, .msgs = msgs - *put, .bytes = bytes - *put_bytes };
+			.wait_code = MPQ_FULL, .deadline = deadline_after(patience) }, .w = w, .msgs = msgs - *put,
+			.bytes = bytes - *put_bytes };
 
 		if ((err = op_run(w->q, &write.op)) != MPQ_OK)
 			break;
@@ -331,8 +338,12 @@ void
 mpq_writer_reset(struct mpq_writer *w)
 {
 	struct write write = { .op = { .try = reset_try, .side = w->q->out, .deadline = MPQ_FOREVER }, .w = w };
+	mpq_time patience = w->patience;
 
+	if (w->q->stuck)
+		write.op.deadline = MPQ_NOW; /* what cannot be given back now is given back with the handle, or the process */
 	if (w->reservation != 0)
 		op_run(w->q, &write.op);     /* if the queue is gone or damaged there is nothing left to give */
 	mpq_writer_init(w, w->q, w->framing);
+	w->patience = patience;
 }

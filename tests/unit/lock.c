@@ -222,6 +222,70 @@ stuck_sleeper(void)
 	mpq_detach(q);
 }
 
+/* What a call has to do besides, growing, reserving, giving back, keeps its deadline too. Each in a process of its own,
+ * which is killed after a minute if it hangs. */
+enum { LARGE_PUT, SPACE, DETACH_OF_SLEEPER, DETACH_WITH_RESERVATION, WAYS };
+
+static int
+deadline_child(int way)
+{
+	static unsigned char large[10000];
+	struct mpq *q = room_open("lock");
+	struct mpq_writer w;
+	char text[8];
+	size_t len = 0;
+	void *space;
+	int r;
+
+	mpq_writer_init(&w, q, MPQ_LINES);
+	w.patience = 50 * MS;
+	if (way == DETACH_WITH_RESERVATION)
+		(void)mpq_writer_space(&w, &space, &len);
+	if (way == DETACH_OF_SLEEPER)
+		words->again = 1;
+	else {
+		words->again = 1;
+		UNTIL(words->ready == 2);
+	}
+	r = way == LARGE_PUT ? mpq_put(q, large, sizeof large, in_ms(50)) :
+	    way == SPACE ? mpq_writer_space(&w, &space, &len) :
+	    way == DETACH_OF_SLEEPER ? mpq_get(q, text, sizeof text, &len, in_ms(700)) :
+	    mpq_put(q, "a", 1, in_ms(50));
+	mpq_writer_reset(&w);
+	mpq_detach(q);
+	return r;
+}
+
+static void
+deadlines_hold(void)
+{
+	static const char *const what[WAYS] = { "a put that reserves", "space for a writer", "a getter that slept, and its detach",
+		"a put beside a reservation, and its detach" };
+	struct mpq *q = room_queue("lock", 0, 0, MPQ_QUEUE);
+	struct mpq_stat st;
+
+	for (int way = 0; way < WAYS; way++) {
+		pid_t owner, pid;
+
+		words->ready = words->again = 0;
+		if ((pid = child()) == 0)
+			_exit(deadline_child(way));
+		UNTIL(words->again);
+		if (way == DETACH_OF_SLEEPER)
+			UNTIL(mpq_stat(q, &st) == MPQ_OK && st.getters == 1);
+		owner = keeper_of(q, "lock");
+		kill(owner, SIGSTOP);
+		UNTIL(process_state(owner) == 'T');
+		words->ready = 2;
+		IS(reap_child(pid), MPQ_STUCK, "the lock's owner is stopped: %s", what[way]);
+		kill_child(owner);
+		IS(mpq_sweep(q), MPQ_OK, "sweep");
+		OK(mpq_check(q) == MPQ_OK && q->head->nslots == 0, "the queue is whole, and nothing is left of it");
+	}
+	words->ready = 0;
+	mpq_detach(q);
+}
+
 int
 main(void)
 {
@@ -233,5 +297,6 @@ main(void)
 	beside_glibc();
 	stopped_owner();
 	stuck_sleeper();
+	deadlines_hold();
 	return tap_end();
 }
