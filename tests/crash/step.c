@@ -396,6 +396,14 @@ to_the_end(const struct trial *trial, bool *told)
 	return stop == DEAD ? how_it_died() : STEP_ACTED;
 }
 
+static enum end
+to_the_point(const struct trial *trial, bool *told)
+{
+	if (trial->point == NULL)
+		return to_the_end(trial, told);
+	return trial->stepwise ? by_steps(trial, told) : by_breakpoint(trial, told);
+}
+
 enum end
 step_trial(const struct trial *trial)
 {
@@ -406,12 +414,29 @@ step_trial(const struct trial *trial)
 		return current == 0 ? how_it_died() : STEP_FAILED;
 	if (trial->started != NULL)
 		trial->started(trial->arg);
-	if (trial->point == NULL)
-		end = to_the_end(trial, &told);
-	else if (trial->stepwise)
-		end = by_steps(trial, &told);
-	else
-		end = by_breakpoint(trial, &told);
+	end = to_the_point(trial, &told);
+	finish();
+	return late ? STEP_LATE : end;
+}
+
+enum end
+step_pause(const struct trial *trial, void (*paused)(void *arg, pid_t pid))
+{
+	bool told = false;
+	enum end end;
+
+	if (!begin(trial->play, DEADLINE))
+		return current == 0 ? how_it_died() : STEP_FAILED;
+	if (trial->started != NULL)
+		trial->started(trial->arg);
+	end = to_the_point(trial, &told);
+	if (end == STEP_KILLED || end == STEP_ACTED) {
+		bool missed = end == STEP_ACTED && trial->point != NULL;
+
+		paused(trial->arg, current);
+		end = end == STEP_ACTED ? end : to_the_end(trial, &told);
+		end = missed && end == STEP_ACTED ? STEP_KILLED : end;
+	}
 	finish();
 	return late ? STEP_LATE : end;
 }

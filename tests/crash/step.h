@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * step.h - a child process that runs at full speed up to a mark and is then stepped instruction by instruction, to be
- * killed before any one of them.
+ * killed or held up before any one of them.
  *
  * One pass of single steps records the points: (address, how often it was reached). A trial then either takes all the
  * steps again, or lets the child run to a breakpoint at the address until it has been hit so often: the same state of
@@ -59,6 +59,10 @@ struct trial {
 	void (*blocked)(void *arg, pid_t pid);
 	void *arg;
 };
+
+/* Let the child come to the point, call `paused` while it stands there, and let it go on to the end of the act; with
+ * point NULL it is called there. STEP_KILLED: the point was not reached, `paused` was called at the end. */
+enum end step_pause(const struct trial *trial, void (*paused)(void *arg, pid_t pid));
 
 /* Step through all of the act, record its points, and call `each` (may be NULL) after every step; then kill. */
 enum end step_pass(const struct trial *trial, struct pass *pass, void (*each)(void *arg, pid_t pid), void *each_arg);
