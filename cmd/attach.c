@@ -81,7 +81,7 @@ send_all(const struct attach_job *job)
 	int framing = job->cli->framing;
 
 	*in = (struct input){ .fd = job->fd, .q = job->q, .patience = MPQ_FOREVER };
-	if ((sent->code = mpq_can_put(job->q)) == MPQ_OK)
+	if ((sent->code = mpq_can_put(job->q, MPQ_FOREVER)) == MPQ_OK)
 		sent->code = framing == MPQ_LENGTHS ? input_lengths(in) : input_text(in, framing == MPQ_LINES ? '\n' : '\0');
 	if (sent->code == MPQ_INTR)
 		sent->code = -EINTR;         /* nobody has asked for that: something was not sent */
@@ -153,7 +153,7 @@ receive_run(const struct attach_job *job, struct output *out, struct outcome *re
 static void
 await_closing(const struct attach_job *job)
 {
-	while (signals_caught() == 0 && mpq_can_put(job->q) == MPQ_OK)
+	while (signals_caught() == 0 && mpq_can_put(job->q, MPQ_FOREVER) == MPQ_OK)
 		mpq_join(job->q, 1, mpq_now() + LOOK);
 }
 

@@ -182,7 +182,7 @@ static int
 move_all(struct move *move)
 {
 	struct mpq *of = move->to;
-	int err = mpq_can_put(move->to), r;
+	int err = mpq_can_put(move->to, MPQ_FOREVER), r;
 
 	signals_catch();
 	while (err == MPQ_OK && move->count < move->max)

@@ -35,7 +35,8 @@ static int
 put_input(const struct cli *cli, struct mpq *q, int fd, uint64_t *put, int *broken)
 {
 	struct input in = { .fd = fd, .q = q, .patience = cli->patience };
-	int err = mpq_can_put(q);
+	mpq_time patience = cli->patience;
+	int err = mpq_can_put(q, patience == MPQ_NOW || patience == MPQ_FOREVER ? patience : mpq_now() + patience);
 
 	if (err != MPQ_OK)
 		return err;

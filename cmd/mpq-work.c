@@ -115,7 +115,7 @@ open_queues(struct work *w)
 		return ST_GO_ON;
 	if ((w->dead = cli_open(&w->cli, w->dead_name, 0, &r)) == NULL)
 		return r;
-	if ((err = mpq_can_put(w->dead)) == MPQ_OK)
+	if ((err = mpq_can_put(w->dead, MPQ_FOREVER)) == MPQ_OK)
 		return ST_GO_ON;
 	if (err != MPQ_CLOSED)
 		return cli_fail(&w->cli, w->dead_name, err, mpq_why(w->dead));

@@ -181,7 +181,7 @@ next_message(const struct framer *f, uint64_t from, uint64_t *length, unsigned *
 	struct mpq_run rest = *f->run, one;
 	uint64_t n = 0, msgs;
 	struct iovec iov[2];
-	unsigned char head[4];
+	unsigned char head[4] = { 0 };
 	int pieces;
 
 	*before = *after = 0;

@@ -66,7 +66,7 @@ struct work {
 
 	char *text;                  /* the arguments of the job that is being started */
 	size_t text_size;
-	char **argv;                 /* into command and text; one free word before it */
+	char **block, **argv;        /* into command and text; argv is block + 1: one free word before it */
 
 	uint64_t taken, done, failed;
 	bool terminal;               /* we have a controlling one */

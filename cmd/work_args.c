@@ -118,10 +118,10 @@ args_begin(struct work *w)
 		n++;
 	w->env = calloc(n + 4, sizeof *w->env);
 	/* A word before it: for the shell that runs a script without #!. Behind it: the message, and the end. */
-	w->argv = calloc((size_t)w->nargs + 3, sizeof *w->argv);
-	if (w->env == NULL || w->argv == NULL)
+	w->block = calloc((size_t)w->nargs + 3, sizeof *w->block);
+	if (w->env == NULL || w->block == NULL)
 		return false;
-	w->argv++;
+	w->argv = w->block + 1;
 	for (size_t i = 0; i < n; i++)
 		if (!is_ours(environ[i]))
 			w->env[kept++] = environ[i];
@@ -137,6 +137,5 @@ args_end(struct work *w)
 {
 	free(w->env);
 	free(w->text);
-	if (w->argv != NULL)
-		free(w->argv - 1);
+	free(w->block);
 }

@@ -233,7 +233,9 @@ crew_start(const struct watcher *v, size_t n)
 	pthread_attr_t attr;
 	sigset_t all, old;
 
-	if (crew == NULL || helpers == 0)
+	if (crew == NULL)
+		return NULL;
+	if (helpers == 0)
 		return crew;
 	crew->short_handed = pthread_attr_init(&attr) != 0;
 	if (crew->short_handed)
@@ -342,6 +344,7 @@ mpq_wait(struct mpq_watch *watches, size_t n, mpq_time deadline)
 		struct mpq_watch *w = &watches[i];
 
 		w->ready = 0;
+		w->q->until = deadline;      /* a look waits no longer for the lock than the whole may last */
 		v[i].side = w->what == MPQ_READY_GET ? w->q->in : w->q->out;
 		v[i].word = event(w->q, WATCH_SIDE, WAIT_WATCH);
 		v[i].sick = &w->q->head->sick;
@@ -353,6 +356,7 @@ mpq_wait(struct mpq_watch *watches, size_t n, mpq_time deadline)
 
 		if (v[i].written)
 			op_run(watches[i].q, &over);
+		watches[i].q->until = MPQ_FOREVER;
 	}
 	free(v);
 	return r;

@@ -139,8 +139,8 @@ const struct mpq_why *mpq_why(const struct mpq *q);
  * MPQ_FULL, MPQ_CLOSED, MPQ_TOOBIG, MPQ_GONE, MPQ_INTR, -ENOSPC. */
 int mpq_put(struct mpq *q, const void *msg, size_t len, mpq_time deadline);
 
-/* Could a put be made at all? MPQ_OK, MPQ_CLOSED, MPQ_WRONGEND, MPQ_GONE. */
-int mpq_can_put(struct mpq *q);
+/* Could a put be made at all? The deadline is for the lock only. MPQ_OK, MPQ_CLOSED, MPQ_WRONGEND, MPQ_GONE. */
+int mpq_can_put(struct mpq *q, mpq_time deadline);
 
 /* How messages are told apart in a run of bytes. */
 enum mpq_framing {

@@ -305,9 +305,9 @@ can_put_try(struct mpq *q, struct op *op)
 }
 
 int
-mpq_can_put(struct mpq *q)
+mpq_can_put(struct mpq *q, mpq_time deadline)
 {
-	struct op op = { .try = can_put_try, .side = q->out, .deadline = MPQ_FOREVER };
+	struct op op = { .try = can_put_try, .side = q->out, .deadline = deadline };
 
 	return q->out == NO_SIDE ? MPQ_WRONGEND : op_run(q, &op);
 }

@@ -186,6 +186,7 @@ copy:
 
 		if (*n == room || !is_record(q, r)) {
 			free(*list);
+			*list = NULL;
 			return op_leave(q, MPQ_DAMAGED, NULL);
 		}
 		s = slot_at(q, r);

@@ -229,7 +229,7 @@ operate(struct mpq *q, uint8_t op)
 		break;
 	default:
 		(void)mpq_own_end(q, &world_self);
-		(void)mpq_can_put(q);
+		(void)mpq_can_put(q, MPQ_NOW);
 	}
 }
 
