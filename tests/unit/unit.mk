@@ -15,7 +15,14 @@ $(BUILD)/tests/unit-%.o: tests/unit/%.c $(BUILD)/settings
 $(UNIT_PROGRAMS): %: %.o $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lpthread
 
-unit: $(UNIT_PROGRAMS)
+unit: $(UNIT_PROGRAMS) $(BUILD)/tests/keeper
 	@s=0; for t in $(UNIT_PROGRAMS); do echo "# $$t"; $$t || s=1; done; exit $$s
 
 .PHONY: unit
+
+# For suites that need a process stopped with the lock.
+$(BUILD)/tests/keeper: tests/unit/keeper.c $(BUILD)/lib/libmpq.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -o $@ $^ -lpthread
+
+check: $(BUILD)/tests/keeper

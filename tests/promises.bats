@@ -1,0 +1,147 @@
+#!/usr/bin/env bats
+# Promises of mpq(7) that no other suite holds; tests/PROMISES.md says which tests hold the others.
+# shellcheck disable=SC2154 # bg_pid, output, status, stderr: helpers and bats set them
+
+load helpers
+
+bats_require_minimum_version 1.5.0
+
+# stopped_keeper: a process that has the lock of q and is stopped; its PID in $keeper.
+stopped_keeper() {
+	local program=${BATS_TEST_DIRNAME%/*}/build/tests/keeper
+	[[ -x $program ]] || skip "build/tests/keeper is not there: make unit builds it"
+	bg "$program" q
+	keeper=$bg_pid
+	wait_until is_stopped "$keeper"
+}
+
+is_stopped() {
+	[[ $(ps -o stat= -p "$1") == T* ]]
+}
+
+# names_it STATUS_LINE: status 1 and a reason with the keeper's PID.
+names_it() {
+	printf '%s\n' "$stderr"
+	[[ $stderr == "mpq-"*": q: "*"$keeper"* ]]
+}
+
+@test "P9: the lock's owner is stopped: each command with a time ends at it, never earlier, with 1 and names the owner" {
+	local long
+	long=$(filler 20000)
+	mpq-create q
+	mpq-put q a
+	stopped_keeper
+	lasts 300 15000 1 mpq-get -t 0.3 q
+	names_it
+	lasts 300 15000 1 mpq-get -t 0.3 -a q
+	names_it
+	lasts 300 15000 1 mpq-put -t 0.3 q b
+	names_it
+	lasts 300 15000 1 mpq-put -t 0.3 q "$long"
+	names_it
+	lasts 300 15000 1 mpq-join -t 0.3 q
+	names_it
+	seq 100000 >lines
+	lasts 300 15000 1 mpq-put -t 0.3 q <lines
+	names_it
+	lasts 300 15000 1 mpq-put -t 0.3 -r q <lines
+	names_it
+	lasts 0 15000 1 mpq-get -n q
+	names_it
+	kill -CONT "$keeper"
+	reap "$keeper"
+	try 0 mpq-get -n q
+	[[ $output == a ]]
+	try 3 mpq-get -n q
+}
+
+@test "P9: who sleeps when the lock's owner is stopped ends at its time too, and leaves nothing behind" {
+	local pids=() pid
+	mpq-create -m 1 q
+	mpq-create -m 1 full
+	bg mpq-get -t 2 q 2>get.err
+	pids+=("$bg_pid")
+	bg mpq-wait -t 2 q 2>wait.err
+	pids+=("$bg_pid")
+	wait_stat getters 1 q
+	stopped_keeper
+	for pid in "${pids[@]}"; do
+		reap "$pid"
+		[[ $status == 1 || $status == 8 ]]
+	done
+	grep -q "$keeper" get.err
+	kill -KILL "$keeper"
+	wait_until ended "$keeper"
+	stat_is getters 0 q
+	try 0 mpq-put -n q a
+	try 4 mpq-put -n q b
+	try 0 mpq-get -n q
+}
+
+@test "P9: in a time name space with another clock: never early, woken from outside, and an owner there is not taken for dead" {
+	local elsewhere=(unshare --time --monotonic 100000 --boottime 100000 --fork)
+	"${elsewhere[@]}" true 2>/dev/null || skip "no time name space can be made here"
+	mpq-create q
+	lasts 400 15000 3 "${elsewhere[@]}" mpq-get -t 0.4 q
+	lasts 400 15000 8 "${elsewhere[@]}" mpq-wait -t 0.4 q
+	bg "${elsewhere[@]}" mpq-get q >got
+	local getter=$bg_pid
+	wait_stat getters 1 q
+	mpq-put q x
+	reap "$getter"
+	[[ $status == 0 && $(<got) == x ]]
+	# A holder there, whose start time reads otherwise here.
+	mpq-put q y
+	bg "${elsewhere[@]}" bash -c 'mpq-get -O q >held; until [[ -e go ]]; do sleep 0.01; done'
+	local holder=$bg_pid
+	wait_stat held 1 q
+	lasts 600 15000 3 mpq-get -t 0.6 q
+	stat_is held 1 q
+	: >go
+	reap "$holder"
+	lasts 0 15000 0 mpq-get -t 10 q
+	[[ $output == y ]]
+}
+
+# poke OFFSET HEX: bytes of q's file.
+poke() {
+	printf '%b' "$(sed 's/../\\x&/g' <<<"$2")" | dd of="$MPQ_DIR/mpq.q" bs=1 seek="$1" conv=notrunc status=none
+}
+
+@test "P14: another magic order, version, word size or size of any structure: 1 and the reason, from every command; unharmed" {
+	local field offset hex command before
+	mpq-create q
+	mpq-put q a
+	cp "$MPQ_DIR/mpq.q" whole
+	# magic (swapped), format, word size, sizes of head, extent, slot, side, chunk descriptor: layout.h
+	for field in 0:313027706d710a89 8:02000000 12:0400 14:0008 16:3800 18:3800 20:c800 22:1800; do
+		offset=${field%%:*} hex=${field#*:}
+		if [[ $offset == 0 ]]; then # the bytes of this machine the other way round
+			hex=$(head -c 8 whole | od -An -tx1 -v | awk '{ for (i = NF; i > 0; i--) printf "%s", $i }')
+		fi
+		cp whole "$MPQ_DIR/mpq.q"
+		poke "$offset" "$hex"
+		before=$(cksum <"$MPQ_DIR/mpq.q")
+		for command in "mpq-get -n" "mpq-put -n" "mpq-join -n" mpq-close "mpq-task-done -c 1" mpq-stat "mpq-wait -n"; do
+			# shellcheck disable=SC2086 # words
+			try 1 $command q ${command:+$([[ $command != mpq-put* ]] || echo x)}
+			[[ $stderr =~ version && ($command == mpq-stat || -z $output) ]]
+		done
+		[[ $(cksum <"$MPQ_DIR/mpq.q") == "$before" ]]
+	done
+	cp whole "$MPQ_DIR/mpq.q"
+	try 0 mpq-get -n q
+	[[ $output == a ]]
+}
+
+@test "P14: an image of format 1 as it was once made: its messages, or refused as another version" {
+	gzip -dc "$BATS_TEST_DIRNAME/data/format-1.gz" >"$MPQ_DIR/mpq.q"
+	status=0
+	output=$(timeout 20 mpq-get -n -a -r q 2>err) || status=$?
+	cat err
+	if [[ $(od -An -tu4 -j8 -N4 "$MPQ_DIR/mpq.q" | tr -d ' ') == 1 && $status == 0 ]]; then
+		[[ $output == "onetwo$(printf 'x%.0s' {1..5000})" ]]
+	else
+		[[ $status == 1 && -z $output && $(<err) =~ version ]]
+	fi
+}
