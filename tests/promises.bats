@@ -105,6 +105,7 @@ names_it() {
 
 # poke OFFSET HEX: bytes of q's file.
 poke() {
+	# shellcheck disable=SC2001 # two characters at a time: no single substitution of the shell does it
 	printf '%b' "$(sed 's/../\\x&/g' <<<"$2")" | dd of="$MPQ_DIR/mpq.q" bs=1 seek="$1" conv=notrunc status=none
 }
 

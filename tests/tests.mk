@@ -17,7 +17,7 @@ check: all $(UNITS)
 # Kills for a minute, a history of a million operations, every system call failing, a minute for each fuzzer, every
 # instruction of every operation, workers with a million messages and 200 kills, and the suites with address and
 # undefined sanitizers.
-check-long: check torture fuzz crash-long work-long check-sanitized tsan
+check-long: check torture fuzz crash-long work-long check-sanitized tsan analyze valgrind
 
 work-long: all
 	MPQ_LONG=1 bats -f '^(flat|kills): ' tests/work-limits.bats

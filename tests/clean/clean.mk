@@ -3,11 +3,36 @@
 # What compilers, sanitizers and instruments say of the code; included by tests.mk.
 #
 #   make tsan          threads that do all operations at once, under the thread sanitizer, and faults that it must report
+#   make analyze       gcc -fanalyzer over lib and cmd
+#   make valgrind      each command in its main uses under memcheck
+#   make coverage      branches of the library that the tests take, by file; fails below the goals (not in check-long: the
+#                      goals are not reached yet)
 
 EXTRA_CHECKS += "tests/clean/tsan lib $(BUILD)/tsan 10"
-LINT_SH += tests/clean/tsan
+LINT_SH += tests/clean/tsan tests/clean/memcheck tests/clean/coverage
 
 tsan:
 	CC="$(CC)" tests/clean/tsan lib $(BUILD)/tsan 200 mutants
 
 .PHONY: tsan
+
+# What the coverage build makes besides the commands (called by tests/clean/coverage in its own tree).
+coverage-programs: $(UNITS) $(BUILD)/tests/kill $(BUILD)/tests/keeper
+
+coverage:
+	tests/clean/coverage $(BUILD)/coverage
+
+.PHONY: coverage coverage-programs
+
+# The analyzer of the compiler, over everything; it must have nothing to say. What it had wrong was said more plainly.
+analyze:
+	@s=0; for f in lib/*.c cmd/*.c; do case $$f in cmd/main.c) d=-DCOMMAND=mpq_get_main ;; *) d= ;; esac; \
+		gcc $(filter-out -ftree-vectorize,$(ALL_CFLAGS)) $$d -Ilib -fanalyzer -Werror -c -o /dev/null $$f || s=1; done; \
+		[ $$s = 0 ] && echo analyze: clean
+
+# Valgrind runs programs with a C library of their own: dynamic, and without the assembly that a static one picks.
+valgrind:
+	$(MAKE) BUILD=$(BUILD)/valgrind LDFLAGS= OPT=-O1 all
+	tests/clean/memcheck $(BUILD)/valgrind/bin
+
+.PHONY: analyze valgrind
