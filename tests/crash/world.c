@@ -206,7 +206,7 @@ static void
 judge_one(struct mpq *q, bool end)
 {
 	struct mpq_stat st;
-	int err = mpq_can_put(q);
+	int err = mpq_can_put(q, MPQ_FOREVER);
 
 	if (err != MPQ_OK && err != MPQ_CLOSED)
 		complain("can_put", err);

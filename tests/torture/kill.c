@@ -216,7 +216,7 @@ produce(unsigned number)
 			open = random_below(3) == 0 ? produce_run(number) : produce_one(number);
 		else {
 			room_pause();
-			open = !rightly_closed(mpq_can_put(queue));
+			open = !rightly_closed(mpq_can_put(queue, MPQ_FOREVER));
 		}
 	}
 }
