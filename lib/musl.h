@@ -80,7 +80,8 @@ musl_memrchr(const void *bytes, int byte, size_t n)
 		__builtin_memcpy(t + n - sizeof last_, &last_, sizeof last_);                                            \
 	} while (0)
 
-static inline void *
+/* Not inlined: where the compiler half knows n, it warns of the branches that n does not take. */
+__attribute__((noinline)) static inline void *
 musl_memcpy(void *restrict to, const void *restrict from, size_t n)
 {
 	typedef unsigned char vector __attribute__((vector_size(16)));

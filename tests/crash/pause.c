@@ -630,7 +630,7 @@ describe(char *to, size_t size)
 {
 	struct verdict v;
 
-	judge("", &v);
+	judge(ONE_QUEUE, &v);
 	snprintf(to, size, "%s%s | %s%s | %s", mpq_strerror(common->first.result), common->first.got,
 	    now.begun ? mpq_strerror(common->other.result) : "-", common->other.got, v.text);
 }
@@ -644,7 +644,7 @@ run_schedule(enum schedule schedule, const struct point *point, char *outcome, s
 	char path[200];
 	enum end end;
 
-	image_restore(&first_image);
+	image_restore(&first_image, QUEUE);
 	memset(common, 0, sizeof *common);
 	now.schedule = schedule;
 	now.held = now.begun = false;
@@ -772,11 +772,11 @@ rehearse(void)
 	int status;
 	pid_t pid;
 
-	image_restore(&none);
+	image_restore(&none, QUEUE);
 	if ((pid = child()) == 0)
 		build_main();
 	status = reap_child(pid);
-	image_load(&first_image);
+	image_load(&first_image, QUEUE);
 	tries_left = TRIES;
 	do {
 		again = false;
@@ -819,7 +819,7 @@ record(void)
 {
 	struct trial trial = { .play = &play, .blocked = pair->flags & FIRST_SLEEPS ? first_sleeps : NULL };
 
-	image_restore(&first_image);
+	image_restore(&first_image, QUEUE);
 	memset(common, 0, sizeof *common);
 	now.schedule = pair->flags & FIRST_SLEEPS ? FIRST_THEN_OTHER : FIRST_ALONE;
 	now.begun = false;

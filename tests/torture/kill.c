@@ -948,7 +948,7 @@ judge_way(unsigned way, const struct sums *sums)
 	expect(mpq_task_done(queue, NULL, sent.unfinished, 0, &did) == MPQ_OK && did == sent.unfinished,
 	    "the rest is not done");
 	expect(mpq_join(begins[way], 0, MPQ_NOW) == MPQ_OK, "join when all is done");
-	if (mpq_can_put(begins[way]) == MPQ_OK) {
+	if (mpq_can_put(begins[way], MPQ_FOREVER) == MPQ_OK) {
 		me->flight = 0;
 		expect(mpq_put(begins[way], "x", 1, in_ms(1000)) == MPQ_OK, "a last put");
 		expect(mpq_get(queue, me->buf, 1, &me->len, in_ms(1000)) == MPQ_OK, "a last get");
@@ -1062,7 +1062,7 @@ judge_round(const struct sums sums[2])
 	for (unsigned way = 0; way <= pipes; way++) {
 		expect_ok(mpq_sweep(begins[way]), "sweep");
 		if (pipes)
-			expect(mpq_can_put(begins[way]) == MPQ_CLOSED, "the end of a dead owner is open");
+			expect(mpq_can_put(begins[way], MPQ_FOREVER) == MPQ_CLOSED, "the end of a dead owner is open");
 		expect_ok(mpq_close(begins[way], MPQ_CLOSE), "close");
 	}
 	expect_ok(mpq_check(queue), "check after close");
