@@ -81,7 +81,7 @@ musl_memrchr(const void *bytes, int byte, size_t n)
 	} while (0)
 
 /* Not inlined: where the compiler half knows n, it warns of the branches that n does not take. */
-__attribute__((noinline)) static inline void *
+__attribute__((noinline, unused)) static void *
 musl_memcpy(void *restrict to, const void *restrict from, size_t n)
 {
 	typedef unsigned char vector __attribute__((vector_size(16)));
