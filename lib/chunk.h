@@ -30,13 +30,22 @@ chunk_extra(const struct mpq *q, uint32_t n)
 	return LOW(get(&chunk_at(q, n)->use));
 }
 
-/* Bytes of it that have memory. */
+/* Pages of it that have memory, as its descriptor says. */
 static inline uint32_t
-chunk_capacity(const struct mpq *q, uint32_t n)
+chunk_pages(const struct mpq *q, uint32_t n)
 {
 	uint32_t pages = HIGH(get(&chunk_at(q, n)->use)) & 0xff;
 
-	return pages <= CHUNK_PAGES ? pages * PAGE : 0;
+	return pages <= CHUNK_PAGES ? pages : 0;
+}
+
+/* Bytes of it that have memory. A peer may change the descriptor after op_enter has looked whether the file is so long. */
+static inline uint32_t
+chunk_capacity(const struct mpq *q, uint32_t n)
+{
+	uint64_t bytes = (uint64_t)chunk_pages(q, n) * PAGE, left = q->length - chunk_offset(n);
+
+	return (uint32_t)(bytes <= left ? bytes : left);
 }
 
 /* [lock] A free chunk with all its pages; its one reference is the caller's. */

@@ -111,7 +111,7 @@ is_record(const struct mpq *q, uint32_t r)
 
 	if (offset < PAGE)
 		return offset > BUILTIN_POOL;
-	return offset >= CHUNK && offset % CHUNK != 0 && is_chunk(q, offset_chunk(offset));
+	return offset >= CHUNK && offset % CHUNK != 0 && is_chunk(q, offset_chunk(offset)) && offset + RECORD <= q->length;
 }
 
 /* No list of records is longer: a bound for walks along links that a peer may have made a circle. */

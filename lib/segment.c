@@ -221,6 +221,7 @@ segment_allocate(struct mpq *q, int fd, uint64_t from, uint64_t bytes)
 				q->why.free = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 			return errno == EDQUOT ? -EDQUOT : errno == EFBIG ? -EFBIG : -ENOSPC;
 		}
+		q->length = o + n > q->length ? o + n : q->length;
 	}
 #ifdef MADV_POPULATE_WRITE
 	if (madvise(q->base + from, bytes, MADV_POPULATE_WRITE) == 0)

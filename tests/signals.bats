@@ -391,8 +391,13 @@ level_above() {
 }
 
 @test "signals that the C library keeps to itself end a get like others, waiting or behind a full pipe" {
-	local signal
+	local signal ignored tried=0
+	ignored=0x$(sed -n 's/^SigIgn:\t//p' /proc/self/status)
 	for signal in 32 33 34; do
+		if ((ignored >> (signal - 1) & 1)); then
+			continue             # inherited, and env(1) cannot change it
+		fi
+		tried=1
 		mpq-create q
 		bg "${plain[@]}" mpq-get q
 		wait_stat getters 1 q
@@ -411,6 +416,7 @@ level_above() {
 		mpq-rm q
 		rm fifo
 	done
+	((tried)) || skip "they are ignored here, by inheritance"
 }
 
 @test "a put that a signal ends in the middle of its input: what is in the queue is the beginning of it" {
