@@ -256,6 +256,60 @@ full(void)
 	}
 }
 
+/* The only chunk has one page, and the file ends there. A peer says that it has all of them, and that the tail is far behind,
+ * before the next call or while a handle that knows better is in use: a refusal, and nothing beyond the file is touched
+ * (that would be SIGBUS). */
+static int
+lie(bool known, uint64_t use, uint64_t tail, uint64_t fresh)
+{
+	struct mpq *q = room_queue("lie", 0, 0, MPQ_QUEUE);
+	char path[200], text[4000] = "x";
+	struct head *head;
+	size_t len;
+	int fd, err;
+
+	if (mpq_put(q, text, 1, MPQ_NOW) != MPQ_OK)
+		return 200;
+	if (!known) {
+		mpq_detach(q);
+		q = room_open("lie");
+	}
+	snprintf(path, sizeof path, "%s/mpq.lie", room_dir);
+	fd = open(path, O_RDWR);
+	head = mmap(NULL, HEAD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (head == MAP_FAILED)
+		return 201;
+	((struct chunk *)(void *)((unsigned char *)head + descriptor_offset(FIRST_CHUNK)))->use = use;
+	if (tail != 0)
+		head->side[0].tail = tail;
+	if (fresh != 0)
+		head->side[0].fresh = fresh;
+	err = mpq_put(q, text, sizeof text, MPQ_NOW);
+	if (err == MPQ_OK)
+		err = mpq_get(q, text, sizeof text, &len, MPQ_NOW);
+	(void)mpq_check(q);
+	mpq_detach(q);
+	return err;
+}
+
+static void
+beyond_the_file(void)
+{
+	const uint64_t all = PAIR(1, CHUNK_PAGES), one = PAIR(1, 1);
+	const uint32_t behind = (uint32_t)(chunk_offset(FIRST_CHUNK) / RECORD) + PAGE / RECORD + 3;
+
+	for (int known = 0; known < 2; known++) {
+		pid_t pid = child();
+
+		if (pid == 0)
+			_exit(lie(known, all, PAIR(FIRST_CHUNK, 40000), 0) == MPQ_DAMAGED ? 0 : 1);
+		IS(reap_child(pid), 0, "a chunk that ends before its pages do, %s", known ? "in use" : "opened");
+		if ((pid = child()) == 0)
+			_exit(lie(known, one, 0, PAIR(behind, behind)) == MPQ_DAMAGED ? 0 : 1);
+		IS(reap_child(pid), 0, "a record behind the end, %s", known ? "in use" : "opened");
+	}
+}
+
 static void
 names(void)
 {
@@ -281,6 +335,7 @@ main(void)
 	gone();
 	planted();
 	growth();
+	beyond_the_file();
 	limited();
 	full();
 	return tap_end();
