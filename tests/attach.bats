@@ -240,6 +240,39 @@ killed() {
 	wait_until test -e seen.end
 }
 
+@test "killed at any moment of a conversation: the other gets a beginning of what was sent, whole messages, and ends" {
+	local round pid killed other n
+	local -a sides
+	RANDOM=${MPQ_SEED:-$$}
+	seq 400000 >in.1
+	seq 500000 900000 >in.2
+	has_at_least() { (($(stat -c %s "out.$other") >= $1)); }
+	for ((round = 0; round < 20; round++)); do
+		mpq-pipe p >/dev/null
+		: >out.1
+		: >out.2
+		for pid in 1 2; do
+			bg mpq-attach "p@$pid" <"in.$pid" >"out.$pid"
+			sides[pid]=$bg_pid
+		done
+		killed=$((RANDOM % 2 + 1)) other=$((RANDOM % 2 + 1))
+		n=$((RANDOM * 30))
+		wait_until has_at_least "$n"
+		kill -KILL "${sides[killed]}" || true    # it may be through
+		reap "${sides[killed]}"
+		((status == 137 || status == 0))
+		reap "${sides[3 - killed]}"
+		((status == 0))
+		n=$(wc -l <"out.$((3 - killed))")
+		printf 'round %s: %s was killed, the other got %s lines\n' "$round" "$killed" "$n"
+		head -n "$n" "in.$killed" | cmp - "out.$((3 - killed))"
+		cmp -n "$(stat -c %s "out.$killed")" "in.$((3 - killed))" "out.$killed"
+		try 5 mpq-put p@1 x
+		try 5 mpq-put p@2 x
+		mpq-rm p
+	done
+}
+
 @test "ended by TERM: as that signal, END closed, COMMAND told" {
 	killed TERM 143
 }
