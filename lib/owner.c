@@ -21,9 +21,11 @@
 int
 owner_self(struct mpq *q)
 {
+	pid_t pid = getpid();
+
 	q->time_ns = (uint32_t)name_space("time");
-	q->self.start = start_time(getpid());
-	q->self.pid = getpid();
+	q->self.start = start_time(pid);
+	q->self.pid = pid;
 	return MPQ_OK;
 }
 
