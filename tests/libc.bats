@@ -20,7 +20,8 @@ setup_file() {
 	elif [[ $other == glibc ]] && ! gcc -static -o "$BATS_FILE_TMPDIR/empty" -x c - <<<'int main(void) { return 0; }'; then
 		OTHER_WHY="gcc cannot link with a static glibc here"
 	else
-		make -s -C "$root" BUILD="build/$other" LIBC="$other" all >&2 || return
+		# Its own settings, not those that the make above was given.
+		env -u MAKEFLAGS -u MAKELEVEL make -s -C "$root" BUILD="build/$other" LIBC="$other" all >&2 || return
 		[[ $(linked_with "$OTHER") == "$other" ]]
 	fi
 }
