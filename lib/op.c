@@ -159,8 +159,8 @@ look_first(struct mpq *q)
 		(void)mpq_sweep(q);
 }
 
-/* Under the lock: a sleeper has what it waited for. If there is more, it wakes the next one: it was woken for all that came
- * since (wait.c). */
+/* Under the lock: a sleeper leaves. If there is something for others, it wakes the next one: it was woken for all that
+ * came since (wait.c). */
 static void
 pass_on(struct mpq *q, struct op *op)
 {
@@ -174,18 +174,23 @@ pass_on(struct mpq *q, struct op *op)
 
 /* The operation is over: under the lock, with its transaction undone or still open, and written down as a sleeper or
  * not (perhaps by an operation before it, that could not get the lock any more). A sleeper's entry goes in a
- * transaction of its own if the operation failed. */
+ * transaction of its own if the operation failed. Whoever was woken and leaves, with or without what he came for, passes
+ * on what is there: he was perhaps the only one to be told of it. */
 static int
 finish(struct mpq *q, struct op *op, int answer)
 {
 	int r = op->stays_asleep || q->nested ? MPQ_OK : owner_wait_over(q);
 
-	if (op->slept && answer == MPQ_OK && r == MPQ_OK)
+	if (answer != MPQ_OK)
+		op->wakes.any = false;       /* for what it tried and has undone */
+	if (op->slept && r == MPQ_OK)
 		pass_on(q, op);
 	if (answer == MPQ_OK || r != MPQ_OK)
 		return op_leave(q, r, &op->wakes);
 	commit(q);
-	return op_leave(q, answer, NULL);
+	op_leave(q, answer, NULL);
+	wake_send(q, &op->wakes);
+	return answer;
 }
 
 /* A stream's other end is often about to bring the next piece. A look of some microseconds, while nobody has to wake us,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
  * wakes.c - who is woken: one sleeper at a time while messages come one by one, and each of them in the end; the next one
- * when he who was woken is dead or stopped; all that share a run.
+ * when he who was woken is dead or stopped, or leaves without what he came for; all that share a run.
  */
+#include "op.h"
 #include "room.h"
 
 #define GETTERS 8
@@ -20,11 +21,11 @@ all_wait(unsigned n)
 
 /* GETTERS processes that get one message each; their status says whether they did. */
 static void
-start(int (*get)(struct mpq *h))
+start(int (*act)(struct mpq *h))
 {
 	for (unsigned i = 0; i < GETTERS; i++)
 		if ((pid[i] = child()) == 0)
-			_exit(get(room_open("wakes")));
+			_exit(act(room_open("wakes")));
 	UNTIL(all_wait(GETTERS));
 	for (unsigned i = 0; i < GETTERS; i++)
 		UNTIL(process_state(pid[i]) == 'S');
@@ -84,6 +85,79 @@ of_no_use(int sig)
 		waitpid(pid[i], NULL, 0);
 	}
 	mpq_detach(q);
+}
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+}
+
+/* A getter with a small buffer, or whom a signal ends. */
+static int
+get_small(struct mpq *h)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	char text[2];
+	size_t len;
+
+	sigaction(SIGUSR1, &action, NULL);
+	return mpq_get(h, text, sizeof text, &len, MPQ_FOREVER);
+}
+
+static pid_t
+sleeper(int (*act)(struct mpq *h), unsigned n)
+{
+	pid_t p = child();
+
+	if (p == 0)
+		_exit(act(room_open("wakes")));
+	OK(UNTIL(all_wait(n) && process_state(p) == 'S'), "%u asleep", n);
+	return p;
+}
+
+static uint32_t
+getters_word(void)
+{
+	return __atomic_load_n(&q->head->events[0].word[WAIT_GET], __ATOMIC_ACQUIRE);
+}
+
+/* The first of two is woken, and leaves without the message: it is too long for him, or a signal has come in the instant
+ * between the moved word and the wake-up. The second is told of it: the word moves once for each. A second that has
+ * looked by itself just then needs no telling; so it may be tried again. */
+static void
+leaves_without(bool by_signal)
+{
+	enum { TRIES = 5 };
+	struct wakes wakes = { .any = false };
+	bool told = false;
+
+	for (int i = 0; i < TRIES && !told; i++) {
+		uint32_t before;
+
+		q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+		if (by_signal) {             /* a message that nobody has been told of, nor sees */
+			IS(mpq_put(q, "long", 4, MPQ_NOW), MPQ_OK, "put");
+			q->head->side[0].size = 0;
+		}
+		pid[0] = sleeper(get_small, 1);
+		pid[1] = sleeper(get_one, 2);
+		before = getters_word();
+		if (by_signal) {
+			IS(op_enter(q, MPQ_FOREVER), MPQ_OK, "lock");
+			q->head->side[0].size = 1;
+			wake_note(q, &wakes, 0, WAIT_GET, 1);
+			IS(op_leave(q, MPQ_OK, NULL), MPQ_OK, "unlock; the wake-up is yet to come");
+			kill(pid[0], SIGUSR1);
+		} else
+			IS(mpq_put(q, "long", 4, MPQ_NOW), MPQ_OK, "put");
+		IS(reap_child(pid[0]), by_signal ? MPQ_INTR : MPQ_TOOBIG, "the first leaves without it");
+		IS(reap_child(pid[1]), MPQ_OK, "the second gets it");
+		told = getters_word() == before + 2;
+		IS(mpq_check(q), MPQ_OK, "the queue is whole");
+		mpq_detach(q);
+	}
+	OK(told, "he was told of it");
 }
 
 /* ---- shares ---------------------------------------------------------------------------------------------- */
@@ -170,6 +244,8 @@ main(void)
 	chain();
 	of_no_use(SIGKILL);
 	of_no_use(SIGSTOP);
+	leaves_without(false);
+	leaves_without(true);
 	shares();
 	return tap_end();
 }
