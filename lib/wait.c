@@ -123,11 +123,11 @@ wakes_due(struct mpq *q, uint32_t side, unsigned kind, uint64_t n, uint64_t wait
 static void
 wake_add(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
 {
-	uint32_t *word = event(q, side, kind);
+	uint32_t *word = event(q, side, kind), before = wakes->n[side][kind];
 
 	if (n == 0)
 		return;
-	wakes->n[side][kind] = n < INT_MAX ? (uint32_t)n : INT_MAX;
+	wakes->n[side][kind] = n < INT_MAX - before ? before + (uint32_t)n : INT_MAX;
 	__atomic_store_n(word, *word + 1, __ATOMIC_RELEASE);
 }
 

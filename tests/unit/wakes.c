@@ -87,6 +87,27 @@ of_no_use(int sig)
 	mpq_detach(q);
 }
 
+/* One operation may find several reasons to wake: as many are woken as all of them need. */
+static void
+several_reasons(void)
+{
+	struct wakes wakes = { .any = false };
+
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	start(get_one);
+	IS(op_enter(q, MPQ_FOREVER), MPQ_OK, "lock");
+	wake_note(q, &wakes, 0, WAIT_GET, 1);
+	wake_note(q, &wakes, 0, WAIT_GET, 3);
+	IS(wakes.n[0][WAIT_GET], 3, "three of %d are woken for one message, then three", GETTERS);
+	wake_note(q, &wakes, 0, WAIT_GET, UINT64_MAX);
+	OK(wakes.n[0][WAIT_GET] >= GETTERS, "and all when it comes to that");
+	IS(wake_coming(q, 0, WAIT_GET), GETTERS, "all are on their way");
+	IS(op_leave(q, MPQ_OK, &wakes), MPQ_OK, "unlock");
+	for (unsigned i = 0; i < GETTERS; i++)
+		kill_child(pid[i]);
+	mpq_detach(q);
+}
+
 static void
 on_signal(int sig)
 {
@@ -244,6 +265,7 @@ main(void)
 	chain();
 	of_no_use(SIGKILL);
 	of_no_use(SIGSTOP);
+	several_reasons();
 	leaves_without(false);
 	leaves_without(true);
 	shares();
