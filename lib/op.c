@@ -233,6 +233,12 @@ sleep_on(struct mpq *q, struct op *op, unsigned kind)
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;
 }
 
+static bool
+time_is_up(const struct op *op)
+{
+	return op->deadline == MPQ_NOW || mpq_now() >= op->deadline;
+}
+
 static void
 arrive(struct mpq *q, struct op *op)
 {
@@ -244,7 +250,7 @@ arrive(struct mpq *q, struct op *op)
 static int
 run(struct mpq *q, struct op *op)
 {
-	bool looked = op->deadline != MPQ_NOW;
+	bool looked = op->deadline != MPQ_NOW, spun = false;
 	int r, answer;
 
 	for (;;) {
@@ -265,7 +271,7 @@ run(struct mpq *q, struct op *op)
 				continue;
 			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, answer) : answer;
 		}
-		if (answer == NEED_TURN && (op->deadline == MPQ_NOW || mpq_now() >= op->deadline)) {
+		if (answer == NEED_TURN && time_is_up(op)) {
 			op_leave(q, answer, NULL);
 			op->slept = true;
 			continue;
@@ -276,18 +282,12 @@ run(struct mpq *q, struct op *op)
 			look_first(q);
 			continue;
 		}
-		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || op->deadline == MPQ_NOW || mpq_now() >= op->deadline)
+		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || time_is_up(op))
 			return finish(q, op, answer);
-		if (op->watched != NULL && q->asleep == 0 && q->spin != 0 && answer != NEED_TURN) {
+		if (op->watched != NULL && !spun && q->asleep == 0 && q->spin != 0 && answer != NEED_TURN) {
 			op_leave(q, answer, NULL);
-			if (spin(q, op->watched))
-				continue;
-			if ((r = op_enter(q, op->deadline)) != MPQ_OK)
-				return r;
-			if (get(op->watched) != 0) {
-				op_leave(q, answer, NULL);
-				continue;
-			}
+			spun = !spin(q, op->watched);
+			continue;            /* in any case: the queue may have been closed meanwhile */
 		}
 		if ((r = sleep_on(q, op, answer == NEED_TURN ? WAIT_TURN : op->kind)) != MPQ_OK) {
 			if (op_enter(q, MPQ_FOREVER) != MPQ_OK)

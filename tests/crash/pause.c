@@ -201,6 +201,17 @@ take_run(struct mpq *q, uint64_t n)
 	need(mpq_sweep(q));
 }
 
+/* It has found out who it is, and looked for dead owners just now: that is not what is tried. */
+static void
+know_self(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = 1 };
+
+	if (mpq_take(q, &want, 0, in_ms(1), &run) == MPQ_OK)
+		need(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL));
+	need(mpq_sweep(q));
+}
+
 static void
 take_one(struct mpq *q)
 {
@@ -310,6 +321,16 @@ static int
 sleep_get(struct mpq *q)
 {
 	return get_until(q, in_ms(LONG_WAIT));
+}
+
+/* As a getter in bulk does, who looks about for a moment before he sleeps. */
+static int
+sleep_share(struct mpq *q)
+{
+	struct mpq_want want = { .msgs = UINT64_MAX, .bytes = 1 << 20, .flags = MPQ_SHARE };
+	int r = mpq_take(q, &want, 0, in_ms(LONG_WAIT), &run);
+
+	return r == MPQ_OK ? mpq_settle(q, &run, run.msgs, run.bytes, MPQ_DONE, NULL) : r;
 }
 
 static int
@@ -498,6 +519,8 @@ static const struct pair pairs[] = {
 	{ "take back | take back", dead_ab, { NULL, mpq_sweep }, { NULL, mpq_sweep }, DIES | UNBOUNDED | GLANCES, 0 },
 	{ "get asleep | put", used, { NULL, sleep_get }, { NULL, late_put }, FIRST_SLEEPS | UNBOUNDED, 0 },
 	{ "get asleep | close", used, { NULL, sleep_get }, { NULL, act_close }, FIRST_SLEEPS | UNBOUNDED, 0 },
+	{ "get in bulk asleep | put", used, { know_self, sleep_share }, { NULL, late_put }, FIRST_SLEEPS | UNBOUNDED, 0 },
+	{ "get in bulk asleep | close", used, { know_self, sleep_share }, { NULL, act_close }, FIRST_SLEEPS | UNBOUNDED, 0 },
 	{ "put asleep | get", put_a, { NULL, sleep_put }, { NULL, sleep_get }, FIRST_SLEEPS | UNBOUNDED, 1 },
 	{ "join asleep | task-done", got_a, { NULL, sleep_join }, { NULL, act_count }, FIRST_SLEEPS | UNBOUNDED, 0 },
 	{ "wait asleep | put", used, { NULL, sleep_wait }, { NULL, late_put }, FIRST_SLEEPS | UNBOUNDED, 0 },
@@ -505,6 +528,7 @@ static const struct pair pairs[] = {
 	{ "get asleep | remove", used, { NULL, sleep_get }, { NULL, act_remove }, FIRST_SLEEPS | UNBOUNDED, 0 },
 	{ "put | get asleep", used, { NULL, act_put }, { NULL, sleep_get }, OTHER_SLEEPS, 0 },
 	{ "close | get asleep", used, { NULL, act_close }, { NULL, sleep_get }, OTHER_SLEEPS, 0 },
+	{ "close | get in bulk asleep", used, { NULL, act_close }, { NULL, sleep_share }, OTHER_SLEEPS, 0 },
 	{ "get | put asleep", put_a, { NULL, act_get }, { NULL, sleep_put }, OTHER_SLEEPS, 1 },
 	{ "task-done | join asleep", got_a, { NULL, act_count }, { NULL, sleep_join }, OTHER_SLEEPS, 0 },
 	{ "put | wait asleep", used, { NULL, act_put }, { NULL, sleep_wait }, OTHER_SLEEPS, 0 },
