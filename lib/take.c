@@ -24,6 +24,8 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 {
 	uint64_t held = get(&s->held);
 
+	if (get(&s->size) != 0)
+		return MPQ_DAMAGED;          /* else a look at the size alone would say ever again that something is there */
 	if ((get(&s->flags) & SIDE_CLOSED) == 0)
 		return MPQ_EMPTY;
 	if (held == 0 || owner_holds(q, owner, side) + owner_in_hand(q, side) >= held)
@@ -55,7 +57,7 @@ static uint64_t
 take_share(struct mpq *q, struct side *s, struct take *take)
 {
 	const struct mpq_want *want = take->want;
-	uint64_t waiting = get(&s->waiting[WAIT_GET]), others, rest, round = get(&s->round), share;
+	uint64_t waiting = get(&s->waiting[WAIT_GET]), others, rest, round = get(&s->round), size = get(&s->size), share;
 	uint32_t number = LOW(round), had = HIGH(round);
 	bool again = q->round != 0 && q->round == number;
 
@@ -66,7 +68,7 @@ take_share(struct mpq *q, struct side *s, struct take *take)
 	others -= others != 0;
 	if ((others | waiting) == 0)
 		return want->msgs;
-	if (again && !is_our_turn(q, &take->op, get(&s->size) <= others))
+	if (again && !is_our_turn(q, &take->op, size <= others))
 		return 0;
 	if (again || had > others || number == 0) {
 		number = number % UINT32_MAX + 1;
@@ -75,8 +77,9 @@ take_share(struct mpq *q, struct side *s, struct take *take)
 	rest = had < others ? others - had : 0;
 	set(q, &s->round, PAIR(number, had + 1));
 	take->round = number;
-	share = get(&s->size) / ((rest > waiting ? rest : waiting) + 1);
-	return share < 1 ? 1 : share < want->msgs ? share : want->msgs;
+	rest = rest > waiting ? rest : waiting;
+	share = rest < size ? size / (rest + 1) : 1;
+	return share < want->msgs ? share : want->msgs;
 }
 
 static void

@@ -135,6 +135,22 @@ is_damaged() {
 	grep -qx 'state damaged' <<<"$output"
 }
 
+@test "counts without messages, or of more sleepers than there can be: a getter in bulk ends" {
+	local side=256 size waiting # layout.h: the first side; its size, and its sleeping getters
+	size=$((side + 8)) waiting=$((side + 8 * 11))
+	: >failures
+	mpq-create q
+	poke "$size" 5
+	ends "5 messages, none in the lists" "get -a -t 1 q"
+	((status == 1))
+	mpq-rm -f q
+	mpq-create q
+	mpq-put q a b
+	poke "$waiting" 255 255 255 255 255 255 255 255
+	ends "2^64 - 1 sleepers" "get -c 9 -t 1 q"
+	no_failures
+}
+
 @test "the copy of a queue's bytes is a queue: the other tests damage what would work" {
 	model
 	fresh
