@@ -356,8 +356,9 @@ mpq_wait(struct mpq_watch *watches, size_t n, mpq_time deadline)
 
 		if (v[i].written)
 			op_run(watches[i].q, &over);
-		watches[i].q->until = MPQ_FOREVER;
 	}
+	for (size_t i = 0; i < n; i++)       /* not before: a handle may have come several times */
+		watches[i].q->until = MPQ_FOREVER;
 	free(v);
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include "handle.h"
+#include "lock.h"
 #include "room.h"
 
 static void
@@ -151,6 +152,41 @@ watcher_is_not_told(uint64_t sick, int ready)
 	mpq_detach(q);
 }
 
+/* Somebody is stopped with the lock when the time is over, and remains so. One handle is written down for two things. */
+static void
+stopped_owner(void)
+{
+	struct mpq *q = room_queue("stopped", 0, 0, MPQ_QUEUE);
+	volatile pid_t *waiter = shared(sizeof *waiter);
+	pid_t owner, pid;
+
+	if ((owner = child()) == 0) {
+		struct mpq *h = room_open("stopped");
+		bool died;
+
+		UNTIL(*waiter != 0 && get(&h->head->side[0].waiting[WAIT_WATCH]) == 1 && process_state(*waiter) == 'S');
+		if (lock_take(h, MPQ_FOREVER, &died) != MPQ_OK)
+			_exit(1);
+		raise(SIGSTOP);
+		pause();
+	}
+	if ((pid = child()) == 0) {
+		struct mpq *h = room_open("stopped");
+		struct mpq_watch w[2] = { { .q = h, .what = MPQ_READY_GET }, { .q = h, .what = MPQ_READY_GET } };
+
+		*waiter = getpid();
+		_exit(mpq_wait(w, 2, in_ms(500)));
+	}
+	OK(UNTIL(process_state(owner) == 'T'), "an owner of the lock is stopped while a watcher sleeps");
+	OK(UNTIL(process_state(pid) == 'Z'), "the watcher ends all the same");
+	kill_child(owner);
+	if (process_state(pid) != 'Z')
+		kill(pid, SIGKILL);
+	IS(reap_child(pid), MPQ_NOTYET, "with the answer of its deadline");
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	mpq_detach(q);
+}
+
 /* Two processes that wait for each other: each turn is a sleep and a wake-up; one lost costs a quarter of a second. */
 static void
 ping_pong(void)
@@ -228,6 +264,7 @@ main(void)
 	watcher_sweeps(2);
 	watcher_is_not_told(HEAD_REMOVED, MPQ_GONE);
 	watcher_is_not_told(HEAD_DAMAGED, MPQ_DAMAGED);
+	stopped_owner();
 	ping_pong();
 	return tap_end();
 }
