@@ -19,6 +19,12 @@
 #define NSEC 1000000000
 #define YEARS ((double)INT64_MAX / NSEC / 4)     /* seconds; longer is for ever */
 
+void
+cli_speaks(void)
+{
+	signal(SIGXFSZ, SIG_IGN);
+}
+
 /* ---- numbers --------------------------------------------------------------------------------------------- */
 
 int
@@ -27,6 +33,7 @@ cli_misuse(const struct cli *cli, const char *format, ...)
 	const char *line = cli->usage, *end;
 	va_list ap;
 
+	cli_speaks();
 	va_start(ap, format);
 	vwarnx(format, ap);
 	va_end(ap);
@@ -206,6 +213,7 @@ print_out(const struct cli *cli, struct io *io, const char *format, ...)
 	va_list ap;
 	int n;
 
+	cli_speaks();
 	va_start(ap, format);
 	n = vdprintf(io->out, format, ap);
 	va_end(ap);
@@ -245,8 +253,8 @@ cli_begin(struct cli *cli, int argc, char **argv, struct io *io)
 
 	cli->patience = MPQ_FOREVER;
 	cli->framing = MPQ_LINES;
-	if (!cli->brief)                     /* an output that may not get longer is an error, not a death */
-		signal(SIGXFSZ, SIG_IGN);
+	if (!cli->brief)
+		cli_speaks();
 	cli->operands = (size_t)argc <= sizeof cli->few / sizeof *cli->few ? cli->few :
 	    calloc((size_t)argc, sizeof *cli->operands);
 	if (cli->operands == NULL) {
@@ -308,6 +316,7 @@ cli_fail(const struct cli *cli, const char *name, int code, const struct mpq_why
 
 	if (code == MPQ_OK || (answer && !cli->verbose))
 		return cli_status(code);
+	cli_speaks();
 	if (code == MPQ_DENIED && why != NULL)
 		warnx("%s: belongs to %s, whom MPQ_OWNER does not trust", name, user_name(why->uid, user, sizeof user));
 	else if (code == MPQ_STUCK && why != NULL)
@@ -324,8 +333,10 @@ cli_fail(const struct cli *cli, const char *name, int code, const struct mpq_why
 void
 cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done)
 {
-	if (cli->verbose)
-		warnx("%s: %llu %s", name, (unsigned long long)n, done);
+	if (!cli->verbose)
+		return;
+	cli_speaks();
+	warnx("%s: %llu %s", name, (unsigned long long)n, done);
 }
 
 char cli_cut_short[MPQ_NAME_MAX + 128] = "mpq: damaged: the queue's file has been cut short\n";
@@ -366,6 +377,7 @@ cli_owner(const struct cli *cli, const char *pid, struct mpq_owner *owner)
 		return r;
 	if (mpq_owner_of((pid_t)n, owner) == MPQ_OK)
 		return ST_GO_ON;
+	cli_speaks();
 	warnx("%s: no process %llu", cli->operands[0], (unsigned long long)n);
 	return ST_ERROR;
 }

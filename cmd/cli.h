@@ -35,7 +35,7 @@ struct cli {
 	const char *letters;         /* for getopt: those of its own and of the common ones */
 	const struct option *longs;
 	bool operands_last;          /* options end at the first operand, since a MESSAGE or COMMAND may follow */
-	bool brief;                  /* it uses one queue, starts no process, and sees to SIGXFSZ itself if it writes */
+	bool brief;                  /* it uses one queue, starts no process, and says cli_speaks itself */
 	int min, max;                /* number of operands; max -1: any */
 	/* One option of its own: ST_GO_ON, or ST_USAGE after cli_misuse. */
 	int (*option)(struct cli *cli, int letter, const char *value);
@@ -66,6 +66,10 @@ struct cli {
 /* Parse options and environment. ST_GO_ON, or the status to return at once (usage, -h, -V). */
 int cli_begin(struct cli *cli, int argc, char **argv, struct io *io);
 void cli_end(struct cli *cli);
+
+/* Before a descriptor is written to that may be a file: one that may not get longer is an error then, not a death, which
+ * would hide what has been done. The functions here see to it; so does cli_begin, once for all, unless `brief`. */
+void cli_speaks(void);
 
 /* Say what is wrong with the arguments, and the usage. Returns ST_USAGE. */
 int cli_misuse(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

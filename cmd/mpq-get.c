@@ -120,6 +120,7 @@ get_all(struct get *get, struct mpq *q, struct io *io)
 		err = get_run(get, q, &out, &after, &broken);
 	signals_die();
 	if (broken) {
+		cli_speaks();
 		warnc(-err, "%s: standard output", name);
 		return ST_ERROR;
 	}

@@ -40,6 +40,7 @@ wait_showing(const struct join *join, struct mpq *q, mpq_time deadline)
 	struct progress p;
 	int err;
 
+	cli_speaks();
 	progress_begin(&p, join->cli.operands[0], q);
 	if (p.terminal)
 		progress_show(&p, q, true);
@@ -56,8 +57,7 @@ int
 mpq_join_main(int argc, char **argv, struct io *io)
 {
 	struct join join = { .cli = { .command = "mpq-join", .usage = usage, .letters = "Cnpt:v", .longs = longs,
-		.brief = true, .min = 1,
-		.max = 1, .option = option } };
+		.brief = true, .min = 1, .max = 1, .option = option } };
 	struct cli *cli = &join.cli;
 	int r = cli_begin(cli, argc, argv, io), err;
 	struct mpq *q;

@@ -71,6 +71,7 @@ run(const struct cli *cli, struct io *io)
 		err = put_input(cli, q, io->in, &put, &broken);
 	r = cli_fail(cli, name, err, mpq_why(q));
 	if (r == ST_OK && broken != 0) {
+		cli_speaks();
 		if (broken == EBADMSG)
 			warnx("%s: standard input ends inside a message, or has no valid length", name);
 		else

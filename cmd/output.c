@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -45,7 +44,7 @@ output_begin(struct output *out, int fd, int framing)
 	out->is_pipe = S_ISFIFO(st.st_mode);
 	out->at_once = S_ISREG(st.st_mode) || (S_ISCHR(st.st_mode) && major(st.st_rdev) == MEM_MAJOR);
 	if (S_ISREG(st.st_mode))
-		signal(SIGXFSZ, SIG_IGN);    /* a file that may not get longer is an error */
+		cli_speaks();
 }
 
 size_t

@@ -387,6 +387,35 @@ on_tmpfs() {
 	cat whole got | cmp - lines
 }
 
+@test "RLIMIT_FSIZE: nor does standard error that may not grow change a status" {
+	local status_of expected command n=0
+	mpq-create q
+	truncate -s 1M log # as long as a file may be; what the commands say would be at its end, their statuses go to a pipe
+	while read -r expected command; do
+		# shellcheck disable=SC2016 # the inner shell expands
+		status_of=$(bash -c "(ulimit -f 1024; mpq-$command >/dev/null 2>>log; echo \$?) | cat" </dev/null)
+		echo "mpq-$command: $status_of"
+		[[ $status_of == "$expected" ]]
+		n=$((n + 1))
+	done <<-END
+		0 put -v q hello
+		0 get -v q
+		3 get -n -v q
+		8 join -n -v q
+		8 join -n -p q
+		0 task-done -v q
+		6 put nosuch hello
+		2 put -x q
+		1 get -o 999999999 q
+		0 close q
+		5 put -v q hello
+	END
+	((n == 11))
+	# --help, to a file that may not grow
+	# shellcheck disable=SC2016 # the inner shell expands
+	[[ $(bash -c '(ulimit -f 1024; mpq-get --help >>log 2>>log; echo $?) | cat') == 1 ]]
+}
+
 # limited KIB COMMAND ...: runs it in that much address space.
 limited() {
 	# shellcheck disable=SC2016 # the inner shell expands
