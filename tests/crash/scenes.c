@@ -4,7 +4,8 @@
  *
  * An act's result is what it is without a kill; anything but MPQ_OK is a fault of the scene.
  */
-#include "handle.h"
+#include "op.h"
+#include "owner.h"
 #include "scenes.h"
 
 static struct mpq_run run, run2;
@@ -64,6 +65,22 @@ used(struct mpq *q)
 	need(mpq_task_done(q, NULL, 1, 0, NULL));
 }
 
+/* Its last message has left its extent behind, for the next one (put.c). */
+static void
+is_idle(struct mpq *q)
+{
+	uint32_t r = LOW(get(&q->head->side[0].fresh));
+
+	need(r != 0 && get(&extent_at(q, r)->msgs) == 0 ? MPQ_OK : MPQ_EMPTY);
+}
+
+static void
+idle(struct mpq *q)
+{
+	used(q);
+	is_idle(q);
+}
+
 /* Chunks of all sizes have been used; the tail, one of 64 KiB, has 1,000 bytes left. */
 static void
 nearly_full(struct mpq *q)
@@ -89,6 +106,17 @@ nearly_full_one_free(struct mpq *q)
 	mpq_writer_init(&writer, q, MPQ_LINES);
 	need(mpq_writer_space(&writer, &space, &size));
 	mpq_writer_reset(&writer);
+}
+
+/* The idle extent is where there are 500 bytes left of a chunk. */
+static void
+idle_at_the_end(struct mpq *q)
+{
+	nearly_full(q);
+	get_many(q, 1);
+	need(put_letters(q, 'c', 500));
+	get_many(q, 2);
+	is_idle(q);
 }
 
 /* Every message an extent of its own. */
@@ -261,6 +289,20 @@ own_pipe(struct mpq *q)
 	own(q);
 }
 
+/* It has had its share and waits until others have had theirs. */
+static void
+abcd_in_turn(struct mpq *q)
+{
+	uint32_t slot;
+
+	put_abcd(q);
+	take(q, 1, &run);
+	need(op_enter(q, MPQ_FOREVER));
+	need(op_leave(q, owner_share(q, 0, &slot), NULL));
+	need(op_enter(q, MPQ_FOREVER));
+	need(op_leave(q, owner_wait(q, 0, WAIT_TURN), NULL));
+}
+
 /* ---- in the process that dies ---------------------------------------------------------------------------- */
 
 static void
@@ -268,6 +310,15 @@ write_lines(struct mpq *q)
 {
 	mpq_writer_init(&writer, q, MPQ_LINES);
 	need(mpq_writer_append(&writer, "l1\nl2\nl3\npart", 13));
+}
+
+/* The last message comes and goes while the stream is being written. */
+static void
+write_lines_idle(struct mpq *q)
+{
+	write_lines(q);
+	used(q);
+	is_idle(q);
 }
 
 static void
@@ -317,6 +368,44 @@ take_one(struct mpq *q)
 	need(mpq_sweep(q));
 }
 
+static int
+share(struct mpq *q, mpq_time deadline)
+{
+	struct mpq_want want = { .msgs = 100, .bytes = UINT64_MAX, .flags = MPQ_SHARE };
+
+	return mpq_take(q, &want, 0, deadline, &run);
+}
+
+/* Two take in bulk; each has had a share in this round. */
+static void
+two_sharers(struct mpq *q)
+{
+	other = open_queue(QUEUE);
+	know_self(q);
+	need(share(other, MPQ_NOW));
+	need(mpq_settle(other, &run, 0, 0, MPQ_GOT, NULL));
+	need(share(q, MPQ_NOW));
+	need(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL));
+	need(mpq_sweep(q));
+}
+
+static void
+sharer_with_share(struct mpq *q)
+{
+	two_sharers(q);
+	need(share(q, MPQ_NOW));
+	need(run.msgs == 2 ? MPQ_OK : MPQ_EMPTY);
+}
+
+/* And somebody else was woken just now. */
+static void
+not_our_turn(struct mpq *q)
+{
+	two_sharers(q);
+	q->head->events[0].coming[WAIT_GET] = 1;
+	q->head->events[0].woken[WAIT_GET] = (uint64_t)tick_now();
+}
+
 /* ---- acts ------------------------------------------------------------------------------------------------ */
 
 static int
@@ -335,6 +424,45 @@ static int
 act_put_70000(struct mpq *q)
 {
 	return mpq_put(q, letters, 70000, MPQ_NOW);
+}
+
+static int
+act_put_4096(struct mpq *q)
+{
+	return mpq_put(q, letters, 4096, MPQ_NOW);
+}
+
+static int
+act_space(struct mpq *q)
+{
+	void *space;
+	size_t size;
+
+	mpq_writer_init(&writer, q, MPQ_LINES);
+	return mpq_writer_space(&writer, &space, &size);
+}
+
+static int
+act_reset(struct mpq *q)
+{
+	(void)q;
+	mpq_writer_reset(&writer);
+	return MPQ_OK;
+}
+
+static int
+act_share(struct mpq *q)
+{
+	return share(q, MPQ_NOW);
+}
+
+/* It sleeps, for the other does not come, and takes what is there when its time is over. */
+static int
+act_share_in_turn(struct mpq *q)
+{
+	int err = share(q, in_ms(2));
+
+	return err == MPQ_OK && q->given_up == 0 ? MPQ_EMPTY : err;  /* it has not waited for anybody */
 }
 
 static int
@@ -629,6 +757,16 @@ const struct scene scenes[] = {
 	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x") },
 	{ .name = "put at the tail", .build = put_a, .act = act_put, .flags = REAL | DEEP,
 	    .before = Q(1, 0, 0, " a"), .after = Q(2, 0, 0, " a x") },
+	{ .name = "put into the idle extent", .build = idle, .act = act_put, .flags = REAL | DEEP,
+	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x") },
+	{ .name = "put into another chunk than the idle extent's", .build = idle, .ready = letters_x, .act = act_put_4096,
+	    .flags = DEEP,
+	    .before = Q(0, 0, 0, ""), .after = Q(1, 0, 0, " x*4096") },
+	{ .name = "put into the idle extent, at the end of its chunk", .build = idle_at_the_end, .ready = letters_x,
+	    .act = act_put_4000,
+	    .before = Q(23, 0, 0, ""), .after = Q(24, 0, 0, " x*4000") },
+	{ .name = "close now, with an idle extent", .build = idle, .act = act_close_now,
+	    .before = Q(0, 0, 0, ""), .after = "closed " Q(0, 0, 0, "") },
 	{ .name = "put into the next chunk", .build = nearly_full_one_free, .ready = letters_x, .act = act_put_4000,
 	    .before = Q(22, 0, 0, " a*4000 b*500"), .after = Q(23, 0, 0, " a*4000 b*500 x*4000") },
 	{ .name = "put into the next chunk, with growth", .build = nearly_full, .ready = letters_x,
@@ -638,14 +776,35 @@ const struct scene scenes[] = {
 	    .before = Q(1, 0, 0, " a"), .after = Q(2, 0, 0, " a x*70000") },
 	{ .name = "commit of a stream", .build = put_a, .ready = write_lines, .act = act_commit, .flags = REAL,
 	    .before = Q(1, 0, 0, " a"), .after = Q(4, 0, 0, " a l1 l2 l3") },
+	{ .name = "the first memory for a stream, with an idle extent", .build = idle, .ready = know_self, .act = act_space,
+	    .flags = SAME | DEEP,
+	    .before = Q(0, 0, 0, ""), .after = Q(0, 0, 0, "") },
+	{ .name = "commit of a stream after an idle extent", .ready = write_lines_idle, .act = act_commit,
+	    .flags = REAL | DEEP,
+	    .before = Q(0, 0, 0, ""), .after = Q(3, 0, 0, " l1 l2 l3") },
+	{ .name = "a stream given up beside an idle extent", .ready = write_lines_idle, .act = act_reset, .flags = SAME | REAL,
+	    .before = Q(0, 0, 0, ""), .after = Q(0, 0, 0, "") },
 	{ .name = "get", .build = put_abcd, .act = act_get, .flags = REAL | DEEP,
 	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " b c d") },
-	{ .name = "get the last", .build = put_a, .act = act_get,
+	{ .name = "get the last, which leaves an idle extent", .build = put_a, .act = act_get, .flags = REAL | DEEP,
 	    .before = Q(1, 0, 0, " a"), .after = Q(1, 0, 0, "") },
 	{ .name = "get, long", .build = nearly_full, .act = act_get_4000,
 	    .before = Q(22, 0, 0, " a*4000 b*500"), .after = Q(22, 0, 0, " b*500") },
 	{ .name = "take", .build = put_abcd, .ready = know_self, .act = act_take, .flags = REAL,
 	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 1, " a b c d") },
+	{ .name = "take a share, as the second of two", .build = put_abcd, .ready = two_sharers, .act = act_share,
+	    .flags = SAME | DEEP,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "settle a share", .build = put_abcd, .ready = sharer_with_share, .act = act_settle_all,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " c d") },
+	{ .name = "detach of a sharer", .build = put_abcd, .ready = sharer_with_share, .act = act_detach, .flags = SAME,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "take a share, asleep until others have had theirs", .build = put_abcd, .ready = not_our_turn,
+	    .act = act_share_in_turn, .flags = SAME,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
+	{ .name = "sweep of a sharer who died waiting for his turn", .build = abcd_in_turn, .act = mpq_sweep,
+	    .flags = SAME | DIES | DEEP,
+	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
 	{ .name = "settle all", .build = put_abcd, .ready = take_three, .act = act_settle_all,
 	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " d") },
 	{ .name = "settle one of three", .build = put_abcd, .ready = take_three,
