@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
  * sweep.c - every byte and every word of a queue's first page set to the values on which checks turn, one after the
- * other, and after each change what a user does: open, stat, get, put, check. Any result is right; a signal or more than
- * five seconds are not. Exhaustive where the fuzzer is random: what decides over everything else is in that page.
+ * other, and after each change what a user does: open, stat, get, put, take a share, check. Any result is right; a signal
+ * or more than five seconds are not. Exhaustive where the fuzzer is random: what decides over everything else is in that
+ * page.
  *
  * A child does the trials, many in a row, and says in shared memory where it is; if a trial kills it or keeps it, it is
  * named, and another child goes on behind it. The lock word comes last, with a handful of values: a living thread that
@@ -64,6 +65,8 @@ trial_of(const struct world *w, uint64_t i)
 static void
 use(int which, mpq_time deadline)
 {
+	struct mpq_want share = { .msgs = UINT64_MAX, .bytes = UINT64_MAX, .flags = MPQ_SHARE };
+	struct mpq_run run;
 	char buf[600];
 	struct mpq_stat st;
 	struct mpq *q;
@@ -74,6 +77,8 @@ use(int which, mpq_time deadline)
 	(void)mpq_stat(q, &st);
 	(void)mpq_get(q, buf, sizeof buf, &len, deadline);
 	(void)mpq_put(q, "a message", 9, deadline);
+	if (mpq_take(q, &share, 0, deadline, &run) == MPQ_OK)
+		(void)mpq_settle(q, &run, run.msgs, run.bytes, MPQ_GOT, NULL);
 	(void)mpq_check(q);
 	mpq_detach(q);
 }
