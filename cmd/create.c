@@ -2,12 +2,14 @@
  *
  * create.c - what mpq-create and mpq-pipe share. See create.h.
  */
+#include <bsd/err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "create.h"
+#include "signals.h"
 
 #define TRIES 100                    /* 62^12 names: a second try is already a miracle */
 
@@ -63,12 +65,13 @@ check_existing(struct create *create, const char *name)
 	return status;
 }
 
-int
+static int
 create_named(struct create *create, const char *name)
 {
 	struct mpq_why why = { 0 };
 	int err = mpq_create(&create->cli.place, name, &create->bounds, &why);
 
+	create->made = err == MPQ_OK;
 	if (err == MPQ_BADNAME)
 		return cli_misuse(&create->cli, "%s: %s", name, mpq_strerror(err));
 	if (err == MPQ_EXISTS && create->exist_ok)
@@ -76,7 +79,8 @@ create_named(struct create *create, const char *name)
 	return cli_fail(&create->cli, name, err, &why);
 }
 
-int
+/* ... under a random name, which is written to `name`. */
+static int
 create_invented(struct create *create, char name[INVENTED_SIZE])
 {
 	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -94,5 +98,41 @@ create_invented(struct create *create, char name[INVENTED_SIZE])
 		name[n] = '\0';
 		err = mpq_create(&create->cli.place, name, &create->bounds, &why);
 	}
+	create->made = err == MPQ_OK;
 	return cli_fail(&create->cli, name, err, &why);
+}
+
+static int
+print(const struct create *create, struct io *io, const char *name)
+{
+	if (create->bounds.kind != MPQ_QUEUE)
+		return dprintf(io->out, "%s@1\n%s@2\n", name, name);
+	return create->cli.noperands == 0 ? dprintf(io->out, "%s\n", name) : 0;
+}
+
+/* A queue whose invented name was not printed goes again, since nobody knows it; a signal waits until that is done, the
+ * one of a reader that has gone too. */
+int
+create_print(struct create *create, struct io *io)
+{
+	bool invent = create->cli.noperands == 0;
+	char invented[INVENTED_SIZE] = "";
+	const char *name = invent ? invented : create->cli.operands[0];
+	int r, err;
+
+	if (invent)
+		signals_catch();
+	r = invent ? create_invented(create, invented) : create_named(create, name);
+	if (r == ST_OK && print(create, io, name) < 0) {
+		err = errno;
+		if (invent)
+			mpq_remove(&create->cli.place, name, 0, NULL);
+		signals_die();
+		warnc(err, "standard output");
+		return ST_ERROR;
+	}
+	signals_die();
+	if (r != ST_USAGE)
+		cli_count(&create->cli, name, create->made, "created");
+	return r;
 }

@@ -5,9 +5,6 @@
  * Both directions are in one segment, made in one step. An end that belongs to a process is closed when that ends,
  * however it ends: whoever looks at the pipe next finds it dead and closes for it.
  */
-#include <bsd/err.h>
-#include <stdio.h>
-
 #include "cli.h"
 #include "command.h"
 #include "create.h"
@@ -47,25 +44,6 @@ option(struct cli *cli, int letter, const char *value)
 }
 
 static int
-make(struct create *create, struct io *io)
-{
-	char invented[INVENTED_SIZE];
-	const char *name = create->cli.noperands == 1 ? create->cli.operands[0] : invented;
-	int r = name == invented ? create_invented(create, invented) : create_named(create, name);
-
-	if (r != ST_OK)
-		return r;
-	if (dprintf(io->out, "%s@1\n%s@2\n", name, name) < 0) {
-		warn("standard output");
-		if (name == invented)
-			mpq_remove(&create->cli.place, name, 0, NULL);       /* nobody knows it */
-		return ST_ERROR;
-	}
-	cli_count(&create->cli, name, 1, "created");
-	return ST_OK;
-}
-
-static int
 give(const struct cli *cli, const char *pid)
 {
 	struct mpq_owner owner;
@@ -94,7 +72,7 @@ mpq_pipe_main(int argc, char **argv, struct io *io)
 	if (r == ST_GO_ON && pipe.create.owner != NULL && pipe.making != 0)
 		r = cli_misuse(cli, "-o and -%c exclude each other", pipe.making);
 	else if (r == ST_GO_ON)
-		r = pipe.create.owner != NULL ? give(cli, pipe.create.owner) : make(&pipe.create, io);
+		r = pipe.create.owner != NULL ? give(cli, pipe.create.owner) : create_print(&pipe.create, io);
 	cli_end(cli);
 	return r;
 }

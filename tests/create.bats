@@ -75,6 +75,49 @@ load helpers
 	[ -z "$(ls -A "$MPQ_DIR")" ]
 }
 
+# to_nobody COMMAND ...: its standard output is a pipe whose reader has gone.
+to_nobody() {
+	perl -e 'pipe(my $r, my $w) or die; open(STDOUT, ">&", $w) or die; close $r; close $w; exec @ARGV or die' "$@"
+}
+
+@test "a name whose reader has gone: it ends as SIGPIPE does, and leaves nothing that nobody can name" {
+	local command s
+	for command in mpq-create mpq-pipe; do
+		s=0
+		to_nobody timeout 20 "$command" || s=$?
+		[ "$s" -eq 141 ]
+		[ -z "$(ls -A "$MPQ_DIR")" ]
+		s=0
+		(trap '' PIPE && to_nobody timeout 20 "$command" 2>err) || s=$?
+		[ "$s" -eq 1 ]
+		[[ $(cat err) == "$command: "* ]]
+		[ -z "$(ls -A "$MPQ_DIR")" ]
+	done
+}
+
+@test "a signal that comes while the name cannot be written: it ends as that signal, and leaves nothing" {
+	local command
+	mkfifo slow
+	exec 6<>slow
+	perl -e 'use Fcntl; open(my $f, "+<", "slow") or die; fcntl($f, F_SETFL, O_NONBLOCK); 1 while syswrite($f, "x" x 4096);
+	         1 while syswrite($f, "x")'
+	for command in mpq-create mpq-pipe; do
+		bg "$command" >slow
+		wait_until writes "$bg_pid"
+		kill -TERM "$bg_pid"
+		reap "$bg_pid"
+		[ "$status" -eq 143 ]
+		[ -z "$(ls -A "$MPQ_DIR")" ]
+	done
+	exec 6>&-
+}
+
+# writes PID: it sleeps in write(2) or writev(2).
+writes() {
+	local call
+	read -r call _ <"/proc/$1/syscall" && [[ $call == 1 || $call == 20 ]]
+}
+
 # --- bounds
 
 @test "-m bounds the number of messages" {
@@ -274,13 +317,22 @@ load helpers
 	[ "$(cat "$MPQ_DIR/mpq.q")" = mine ]
 }
 
-@test "-v is taken, and prints nothing but diagnostics" {
+@test "-v counts what was made: with -e that is nothing where it exists" {
 	try 0 mpq-create -v q
-	[ -z "$output" ]
+	[[ -z $output && $stderr == "mpq-create: q: 1 created" ]]
 	try 7 mpq-create -v q
 	complains "mpq-create: q"
+	[[ ${#stderr_lines[@]} -eq 2 && $(last_line) == "mpq-create: q: 0 created" ]]
 	try 0 mpq-create -ev q
-	[ -z "$output" ]
+	[[ -z $output && $stderr == "mpq-create: q: 0 created" ]]
+	try 0 mpq-create -v
+	[[ $stderr == "mpq-create: $output: 1 created" ]]
+	try 0 mpq-pipe -v p
+	[[ $stderr == "mpq-pipe: p: 1 created" ]]
+	try 7 mpq-pipe -v p
+	[[ -z $output && $(last_line) == "mpq-pipe: p: 0 created" ]]
+	try 0 mpq-pipe -ev p
+	[[ $output == $'p@1\np@2' && $stderr == "mpq-pipe: p: 0 created" ]]
 }
 
 # --- atomic
