@@ -330,13 +330,14 @@ cli_fail(const struct cli *cli, const char *name, int code, const struct mpq_why
 	return cli_status(code);
 }
 
-void
-cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done)
+int
+cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done, int status)
 {
-	if (!cli->verbose)
-		return;
-	cli_speaks();
-	warnx("%s: %llu %s", name, (unsigned long long)n, done);
+	if (cli->verbose && status != ST_USAGE) {
+		cli_speaks();
+		warnx("%s: %llu %s", name, (unsigned long long)n, done);
+	}
+	return status;
 }
 
 char cli_cut_short[MPQ_NAME_MAX + 128] = "mpq: damaged: the queue's file has been cut short\n";

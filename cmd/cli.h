@@ -84,8 +84,8 @@ int cli_seconds(const struct cli *cli, const char *what, const char *text, mpq_t
 int cli_fail(const struct cli *cli, const char *name, int code, const struct mpq_why *why);
 /* The status of a result, without a word. */
 int cli_status(int code);
-/* -v: the last line, such as "mpq-put: jobs: 12 put". */
-void cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done);
+/* -v: the last line, such as "mpq-put: jobs: 12 put", but for wrong usage, where nothing was begun. Returns the status. */
+int cli_count(const struct cli *cli, const char *name, uint64_t n, const char *done, int status);
 
 /* Open a queue or end; on failure *status says how, and it has been reported. */
 struct mpq *cli_open(const struct cli *cli, const char *name, unsigned flags, int *status);

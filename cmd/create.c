@@ -129,10 +129,9 @@ create_print(struct create *create, struct io *io)
 			mpq_remove(&create->cli.place, name, 0, NULL);
 		signals_die();
 		warnc(err, "standard output");
-		return ST_ERROR;
+		create->made = create->made && !invent;
+		r = ST_ERROR;
 	}
 	signals_die();
-	if (r != ST_USAGE)
-		cli_count(&create->cli, name, create->made, "created");
-	return r;
+	return cli_count(&create->cli, name, create->made, "created", r);
 }

@@ -240,7 +240,6 @@ finish(struct attach *a)
 {
 	const struct attach_shared *shared = a->shared;
 	bool command = a->command_line != NULL;
-	char text[40];
 	int r, sent = ST_OK;
 
 	mpq_sweep(a->q);                     /* what those that we have killed had in hand */
@@ -253,8 +252,6 @@ finish(struct attach *a)
 	r = report(a, &shared->received, command ? "standard input of COMMAND" : "standard output");
 	if (shared->sent.code != shared->received.code || shared->sent.error != 0)
 		sent = report(a, &shared->sent, command ? "standard output of COMMAND" : "standard input");
-	snprintf(text, sizeof text, "put, %llu got", (unsigned long long)shared->got);
-	cli_count(&a->cli, a->cli.operands[0], shared->in.put, text);
 	return a->status != ST_OK ? a->status : r != ST_OK ? r : sent;
 }
 
@@ -262,6 +259,7 @@ static int
 run(struct attach *a, struct io *io)
 {
 	struct cli *cli = &a->cli;
+	char text[40];
 	int r;
 
 	if (cli->noperands > 1)
@@ -281,6 +279,8 @@ run(struct attach *a, struct io *io)
 		}
 		mpq_detach(a->q);
 	}
+	snprintf(text, sizeof text, "put, %llu got", (unsigned long long)a->shared->got);
+	r = cli_count(cli, cli->operands[0], a->shared->in.put, text, r);
 	munmap(a->shared, sizeof *a->shared);
 	return r;
 }

@@ -139,13 +139,12 @@ run(struct get *get, struct io *io)
 	int r;
 
 	if ((get->fate == 'o' || get->fate == 'O') && (r = cli_owner(cli, get->pid, &get->owner)) != ST_GO_ON)
-		return r;
-	if ((q = cli_open(cli, cli->operands[0], 0, &r)) == NULL)
-		return r;
-	r = get_all(get, q, io);
-	mpq_detach(q);
-	cli_count(cli, cli->operands[0], get->count, "got");
-	return r;
+		return cli_count(cli, cli->operands[0], 0, "got", r);
+	if ((q = cli_open(cli, cli->operands[0], 0, &r)) != NULL) {
+		r = get_all(get, q, io);
+		mpq_detach(q);
+	}
+	return cli_count(cli, cli->operands[0], get->count, "got", r);
 }
 
 int

@@ -204,15 +204,13 @@ run(struct move *move)
 
 	if (message_circles(cli->operands[0], cli->operands[1]))
 		return cli_misuse(cli, "%s: is where the messages come from", cli->operands[1]);
-	if ((move->from = cli_open(cli, cli->operands[0], 0, &r)) == NULL)
-		return r;
-	if ((move->to = cli_open(cli, cli->operands[1], 0, &r)) != NULL) {
+	if ((move->from = cli_open(cli, cli->operands[0], 0, &r)) != NULL &&
+	    (move->to = cli_open(cli, cli->operands[1], 0, &r)) != NULL) {
 		r = move_all(move);
 		mpq_detach(move->to);
-		cli_count(cli, cli->operands[0], move->count, "moved");
 	}
 	mpq_detach(move->from);
-	return r;
+	return cli_count(cli, cli->operands[0], move->count, "moved", r);
 }
 
 int

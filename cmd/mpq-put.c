@@ -56,19 +56,15 @@ put_input(const struct cli *cli, struct mpq *q, int fd, uint64_t *put, int *brok
 }
 
 static int
-run(const struct cli *cli, struct io *io)
+put_all(const struct cli *cli, struct mpq *q, struct io *io, uint64_t *put)
 {
 	const char *name = cli->operands[0];
-	uint64_t put = 0;
 	int r, err, broken = 0;
-	struct mpq *q = cli_open(cli, name, 0, &r);
 
-	if (q == NULL)
-		return r;
 	if (cli->noperands > 1)
-		err = put_operands(cli, q, &put);
+		err = put_operands(cli, q, put);
 	else
-		err = put_input(cli, q, io->in, &put, &broken);
+		err = put_input(cli, q, io->in, put, &broken);
 	r = cli_fail(cli, name, err, mpq_why(q));
 	if (r == ST_OK && broken != 0) {
 		cli_speaks();
@@ -78,9 +74,21 @@ run(const struct cli *cli, struct io *io)
 			warnc(broken, "%s: standard input", name);
 		r = ST_ERROR;
 	}
-	mpq_detach(q);
-	cli_count(cli, name, put, "put");
 	return r;
+}
+
+static int
+run(const struct cli *cli, struct io *io)
+{
+	uint64_t put = 0;
+	int r;
+	struct mpq *q = cli_open(cli, cli->operands[0], 0, &r);
+
+	if (q != NULL) {
+		r = put_all(cli, q, io, &put);
+		mpq_detach(q);
+	}
+	return cli_count(cli, cli->operands[0], put, "put", r);
 }
 
 int

@@ -52,7 +52,7 @@ static int
 run(struct done *done)
 {
 	struct cli *cli = &done->cli;
-	const char *name = cli->operands[0];
+	const char *name = cli->operands[0], *what = done->requeue ? "put back" : "done";
 	struct mpq_owner owner;
 	uint64_t did = 0;
 	struct mpq *q;
@@ -61,13 +61,13 @@ run(struct done *done)
 	if (!done->owned && (done->count == MPQ_ALL || done->requeue))
 		return cli_misuse(cli, "%s needs -o or -O", done->requeue ? "-R" : "-a");
 	if (done->owned && (r = cli_owner(cli, done->pid, &owner)) != ST_GO_ON)
-		return r;
-	if ((q = cli_open(cli, name, 0, &r)) == NULL)
-		return r;
-	r = cli_fail(cli, name, mpq_task_done(q, done->owned ? &owner : NULL, done->count, done->requeue, &did), mpq_why(q));
-	mpq_detach(q);
-	cli_count(cli, name, r == ST_OK ? did : 0, done->requeue ? "put back" : "done");
-	return r;
+		return cli_count(cli, name, 0, what, r);
+	if ((q = cli_open(cli, name, 0, &r)) != NULL) {
+		r = cli_fail(cli, name, mpq_task_done(q, done->owned ? &owner : NULL, done->count, done->requeue, &did),
+		    mpq_why(q));
+		mpq_detach(q);
+	}
+	return cli_count(cli, name, r == ST_OK ? did : 0, what, r);
 }
 
 int

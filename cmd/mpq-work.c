@@ -192,17 +192,22 @@ prepare(struct work *w)
 static int
 status(struct work *w)
 {
-	char text[64];
-
 	if (w->status == ST_OK && w->failed > 0) {
 		w->status = ST_FAILED;
 		if (w->cli.verbose)
 			warnx("%s: some messages failed at last", w->cli.operands[0]);
 	} else if (w->status == ST_OK && w->taken == 0 && w->cli.timed && !w->at_end)
 		w->status = cli_fail(&w->cli, w->cli.operands[0], MPQ_EMPTY, NULL);
-	snprintf(text, sizeof text, "done, %llu failed", (unsigned long long)w->failed);
-	cli_count(&w->cli, w->cli.operands[0], w->done, text);
 	return w->status;
+}
+
+static int
+count(const struct work *w, int r)
+{
+	char text[64];
+
+	snprintf(text, sizeof text, "done, %llu failed", (unsigned long long)w->failed);
+	return cli_count(&w->cli, w->cli.operands[0], w->done, text, r);
 }
 
 static int
@@ -220,11 +225,14 @@ work(struct work *w)
 	watchdog_end(&w->dog);
 	w->dog.groups = NULL;
 	work_signals_end();
-	if (w->broken_pipe) {
-		work_signals_die(work_signals_first() != 0 ? work_signals_first() : SIGPIPE);
-		warnc(EPIPE, "standard output");
-	} else if (w->signals > 0)
+	if (w->signals > 0) {
+		count(w, ST_OK);
 		work_signals_die(work_signals_first());
+	}
+	if (w->broken_pipe) {
+		work_signals_die(SIGPIPE);
+		warnc(EPIPE, "standard output");
+	}
 	return status(w);
 }
 
@@ -256,9 +264,11 @@ mpq_work_main(int argc, char **argv, struct io *io)
 
 	if (w.njobs == 0)
 		w.njobs = processors();
-	if (r == ST_GO_ON && (r = find_operands(&w)) == ST_GO_ON && (r = open_queues(&w)) == ST_GO_ON &&
-	    (r = prepare(&w)) == ST_GO_ON)
-		r = work(&w);
+	if (r == ST_GO_ON) {
+		if ((r = find_operands(&w)) == ST_GO_ON && (r = open_queues(&w)) == ST_GO_ON && (r = prepare(&w)) == ST_GO_ON)
+			r = work(&w);
+		r = count(&w, r);
+	}
 	clean(&w);
 	return r;
 }

@@ -701,6 +701,39 @@ on() {
 	[ "${#stderr_lines[@]}" -ge 2 ]
 }
 
+@test "with -v the last line counts whatever the status is, but for wrong usage" {
+	live_pid
+	try 6 mpq-put -v none x
+	[ "$stderr" = $'mpq-put: none: no such queue\nmpq-put: none: 0 put' ]
+	try 6 mpq-get -v none
+	[ "$(last_line)" = "mpq-get: none: 0 got" ]
+	try 6 mpq-task-done -v none
+	[ "$(last_line)" = "mpq-task-done: none: 0 done" ]
+	try 6 mpq-task-done -v -R -o "$pid" none
+	[ "$(last_line)" = "mpq-task-done: none: 0 put back" ]
+	try 0 mpq-create q
+	try 6 mpq-move -v none q
+	[ "$(last_line)" = "mpq-move: none: 0 moved" ]
+	try 6 mpq-move -v q none
+	[ "$(last_line)" = "mpq-move: q: 0 moved" ]
+	try 6 mpq-work -v none true
+	[ "$(last_line)" = "mpq-work: none: 0 done, 0 failed" ]
+	try 127 mpq-work -v q mpq-no-such-command
+	[ "$(last_line)" = "mpq-work: q: 0 done, 0 failed" ]
+	try 6 mpq-attach -v none@1
+	[ "$(last_line)" = "mpq-attach: none@1: 0 put, 0 got" ]
+	dead_pid
+	try 1 mpq-get -v -o "$pid" q
+	[ "$(last_line)" = "mpq-get: q: 0 got" ]
+	try 1 mpq-task-done -v -o "$pid" q
+	[ "$(last_line)" = "mpq-task-done: q: 0 done" ]
+	misuse mpq-put -v .q x
+	misuse mpq-get -v .q
+	misuse mpq-move -v q q
+	misuse mpq-work -v q
+	run ! grep -E ': 0 (put|got|moved|done)' <<<"$stderr"
+}
+
 @test "status 6: no such queue, from every command that needs one" {
 	local command
 	for command in put get task-done join close rm ls stat; do

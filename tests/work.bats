@@ -613,6 +613,17 @@ setup_queue2() {
 	try 11 mpq-work -v -j1 q sh -c 'exit "$1"' sh
 	(($(wc -l <<<"$stderr") == 2))
 	[[ $(last_line) == 'mpq-work: q: 2 done, 1 failed' ]]
+	mpq-rm q
+	setup_queue 1 2
+	setup_gate
+	bg "${plain[@]}" mpq-work -v -j1 q sh -c "$gated" 2>err
+	wait_until has_lines 1 begun
+	kill -s TERM "$bg_pid"
+	wait_until takes_none "$bg_pid" TERM
+	open_gate 1
+	reap "$bg_pid"
+	((status == 143))
+	[[ $(tail -n 1 err) == 'mpq-work: q: 1 done, 0 failed' ]]
 }
 
 @test "-p: without a terminal, lines on standard error, the last one at the end" {
