@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # mpq-create: bounds, modes, invented names, what exists already, and that creation is atomic.
 
+# shellcheck disable=SC2154 # bg_pid, stderr_lines: helpers set them
 load helpers
 
 @test "makes an empty, open, unbounded queue, and prints nothing" {

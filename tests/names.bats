@@ -1,18 +1,21 @@
 #!/usr/bin/env bats
 # Names of queues, MPQ_DIR, and the conventions that every command keeps: options, numbers, statuses, diagnostics.
 
-# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells, meant to keep what they set; run and helpers set the others
+# shellcheck disable=SC2030,SC2031,SC2154,SC2217 # tests are subshells, meant to keep what they set; run and helpers set the
+# others; bg is a helper
 load helpers
 
 # Those that this file tries with each convention.
-commands=(create put get task-done join close rm ls stat)
+commands=(create put get task-done join close rm ls stat move wait pipe work attach)
 
 # on COMMAND NAME: sets the array argv to a call of mpq-COMMAND that names NAME and does not block.
 on() {
 	argv=("mpq-$1" -- "$2")
 	case $1 in
 	put) argv+=(message) ;;
-	get | join) argv=("mpq-$1" -n -- "$2") ;;
+	get | join | wait) argv=("mpq-$1" -n -- "$2") ;;
+	move) argv=(mpq-move -n -- "$2" to) ;;
+	work) argv=(mpq-work -n -- "$2" true) ;;
 	esac
 }
 
@@ -38,10 +41,38 @@ on() {
 	[ -f "$MPQ_DIR/mpq.$name" ]
 }
 
-@test "a NAME of 201 bytes is none: 2" {
+@test "the ends of a NAME of 200 bytes stand wherever a queue's name does" {
 	local name
+	printf -v name '%0200d' 7
+	try 0 mpq-pipe "$name"
+	[ "$output" = "$name@1"$'\n'"$name@2" ]
+	try 0 mpq-put "$name@1" x
+	try 0 mpq-wait -n "$name@2:get" "$name@1:put"
+	[ "$output" = "$name@2:get"$'\n'"$name@1:put" ]
+	try 0 mpq-create q
+	try 0 mpq-move "$name@2" q
+	try 0 mpq-stat -k name "$name@2"
+	[ "$output" = "$name@2" ]
+	try 0 mpq-ls -J "$name"
+	[[ $output == *"\"$name@1\""*"\"$name@2\""* ]]
+	try 0 mpq-rm "$name"
+}
+
+@test "a NAME of 201 bytes is none: 2, from every command" {
+	local name command
 	printf -v name '%0201d' 7
-	misuse mpq-create "$name"
+	for command in "${commands[@]}"; do
+		on "$command" "$name"
+		misuse "${argv[@]}"
+	done
+	for command in put get stat attach; do
+		on "$command" "$name@1"
+		misuse "${argv[@]}"
+	done
+	misuse mpq-wait "$name:put"
+	try 0 mpq-create q
+	misuse mpq-move q "$name"
+	misuse mpq-work -d "$name" q true
 }
 
 @test "an empty NAME is none: 2, from every command" {
@@ -203,6 +234,76 @@ on() {
 	misuse mpq-create q@1
 }
 
+@test "a pipe's bare NAME is for mpq-pipe, ls and rm only: 1 from every other command; an end of a queue, too" {
+	local command
+	try 0 mpq-pipe p
+	try 0 mpq-create q
+	try 0 mpq-create to
+	for command in put get task-done join close stat move wait work attach; do
+		on "$command" p
+		try 1 "${argv[@]}"
+		complains "mpq-$command: p"
+		on "$command" q@2
+		try 1 "${argv[@]}"
+		complains "mpq-$command: q@2"
+	done
+	try 1 mpq-attach q
+	complains "mpq-attach: q"
+	try 1 mpq-move -n q p
+	complains "mpq-move: p"
+	try 1 mpq-work -n -d p q true
+	complains "mpq-work: p"
+	try 1 mpq-pipe -o $$ p
+	complains "mpq-pipe: p"
+	try 1 mpq-pipe -o $$ q
+	complains "mpq-pipe: q"
+	stat_is state open p@1
+	stat_is state open q
+	try 0 mpq-ls p
+	[ "$output" = p ]
+	try 0 mpq-rm p
+}
+
+@test "MPQ_DIR that is not there: no queue is in it, 6; nor can its list be had, 1" {
+	local command
+	export MPQ_DIR=$MPQ_DIR/none
+	for command in put get task-done join close rm stat move wait work attach; do
+		on "$command" q
+		try 6 "${argv[@]}"
+		complains "mpq-$command: q"
+	done
+	try 0 mpq-rm -f q
+	silent
+	for command in "mpq-ls" "mpq-ls -l" "mpq-ls -J"; do
+		# shellcheck disable=SC2086 # words
+		try 1 $command
+		complains "mpq-ls: $MPQ_DIR"
+	done
+	try 1 mpq-pipe p
+	complains "mpq-pipe: p"
+	try 1 mpq-create
+	complains mpq-create
+}
+
+@test "MPQ_DIR that is a file, or that ends with a slash, or is a link" {
+	local command
+	mkdir "$MPQ_DIR/real"
+	: >"$MPQ_DIR/file"
+	ln -s real "$MPQ_DIR/link"
+	for command in create put get stat rm; do
+		on "$command" q
+		MPQ_DIR=$MPQ_DIR/file try 1 "${argv[@]}"
+		complains "mpq-$command: q"
+	done
+	MPQ_DIR=$MPQ_DIR/file try 1 mpq-ls
+	MPQ_DIR=$MPQ_DIR/link try 0 mpq-create q
+	MPQ_DIR=$MPQ_DIR/real/ try 0 mpq-put q x
+	MPQ_DIR=$MPQ_DIR/real// try 0 mpq-ls
+	[ "$output" = q ]
+	MPQ_DIR=$MPQ_DIR/link/. try 0 mpq-get -n q
+	[ "$output" = x ]
+}
+
 # --- options
 
 @test "-h: help on standard output, status 0, from every command, without operands" {
@@ -238,6 +339,46 @@ on() {
 	stat_is size 1 q
 	try 0 mpq-rm q -h
 	stat_is size 1 q
+	try 0 mpq-close q --help
+	stat_is state open q
+	try 0 mpq-move -h q q
+	try 0 mpq-work -V q
+	try 0 mpq-pipe -h p
+	try 6 mpq-stat p@1
+}
+
+@test "what comes after -h or -V is not looked at; what is wrong before it is 2" {
+	local command
+	for command in "${commands[@]}"; do
+		try 0 "mpq-$command" -h -Z --no-such-option a b c d
+		[[ $output == "usage: mpq-$command "* && -z $stderr ]]
+		try 0 "mpq-$command" -VZ
+		[[ $output == "mpq-$command "* && -z $stderr ]]
+		misuse "mpq-$command" -Z -h
+		misuse "mpq-$command" --no-such-option -V
+	done
+	misuse mpq-get -t x -h
+	misuse mpq-get --help=please
+}
+
+@test "a long option may be abbreviated as long as only one begins so" {
+	try 0 mpq-create --maxs 4 --maxb=9 --ex --mod 660 q
+	stat_is maxsize 4 q
+	stat_is maxbytes 9 q
+	misuse mpq-create --max 4 r
+	misuse mpq-create --m 4 r
+	try 0 mpq-put --ti 1 q a
+	try 0 mpq-get --pe --now --nul q
+	misuse mpq-get --n q
+	misuse mpq-get --owner=0 q
+	try 0 mpq-stat --js q
+	try 8 mpq-stat --te empty q
+	misuse mpq-stat --test=empt q
+	misuse mpq-stat -k siz q
+	misuse mpq-wait --ver q
+	try 0 mpq-wait --verb --no q:put
+	try 0 mpq-close --imm q
+	try 0 mpq-rm --fo q r
 }
 
 @test "an unknown option: 2, from every command, and nothing is done" {
@@ -254,9 +395,11 @@ on() {
 
 @test "no NAME where there must be one: 2" {
 	local command
-	for command in put get task-done join close rm stat; do
+	for command in put get task-done join close rm stat move wait work attach; do
 		misuse "mpq-$command"
 	done
+	misuse mpq-move q
+	misuse mpq-pipe -o $$
 }
 
 @test "one NAME too many: 2" {
@@ -267,6 +410,8 @@ on() {
 		misuse "mpq-$command" q q
 	done
 	misuse mpq-create r s
+	misuse mpq-pipe r s
+	misuse mpq-move q r s
 	stat_is size 1 q
 	stat_is unfinished 1 q
 	stat_is state open q
@@ -286,6 +431,14 @@ on() {
 	misuse mpq-join q --timeout
 	misuse mpq-stat q -k
 	misuse mpq-stat q --test
+	misuse mpq-move q r -c
+	misuse mpq-move q r -t
+	misuse mpq-wait q -t
+	misuse mpq-pipe p -m
+	misuse mpq-pipe p -o
+	misuse mpq-work -j
+	misuse mpq-work --delay
+	misuse mpq-work --joblog
 }
 
 @test "options may be clustered, with an argument at the end" {
@@ -437,6 +590,89 @@ on() {
 	try 0 mpq-rm --force q none
 }
 
+@test "the long options of move, wait and close" {
+	try 0 mpq-create -m 2 to
+	try 0 mpq-create q
+	try 0 mpq-put q 1 2 3 4
+	try 0 mpq-move q to --count 1 --nowait --verbose
+	[ "$stderr" = "mpq-move: q: 1 moved" ]
+	try 0 mpq-move --count=1 q --timeout 5 to
+	lasts 100 3000 4 mpq-move --timeout=0.1 q to
+	try 0 mpq-get -an to
+	try 0 mpq-move --all --nowait q to
+	stat_is size 2 to
+	try 3 mpq-move --all q to --nowait
+	lasts 100 3000 8 mpq-wait --timeout 0.1 q
+	try 8 mpq-wait q --nowait --verbose
+	complains "mpq-wait: q"
+	try 0 mpq-close to --immediate
+	stat_is size 0 to
+	try 0 mpq-pipe p
+	try 0 mpq-close --write p@1
+	try 5 mpq-put p@1 x
+	try 0 mpq-put p@2 x
+}
+
+@test "the long options of pipe" {
+	live_pid
+	try 0 mpq-pipe p --simplex --maxsize 3 --maxbytes=100 --mode 0660 --verbose
+	[ "$output" = $'p@1\np@2' ]
+	stat_is maxsize 3 p@1
+	stat_is maxbytes 100 p@1
+	stat_is mode 0660 p@2
+	try 1 mpq-put p@1 x
+	try 0 mpq-pipe --exist-ok p
+	try 0 mpq-pipe --owner "$pid" p@2
+	kill "$pid"
+	try 5 mpq-get -t 15 p@1
+}
+
+@test "the long options of work" {
+	try 0 mpq-create q
+	try 0 mpq-create dead
+	try 0 mpq-put q 1 2
+	# shellcheck disable=SC2016 # for the other shell
+	try 11 mpq-work --nowait --jobs 1 --tries=2 --delay 0 --dead dead --joblog log --ungroup --verbose --progress q \
+		sh -c 'test "$1" = 1' sh
+	[[ $(last_line) == "mpq-work: q: 1 done, 1 failed" && $stderr == *"q: 2/2 100%"* ]]
+	has_lines 4 log
+	left dead 2
+	try 0 mpq-put q 3 4
+	try 0 mpq-work --count 1 --stdin q cat
+	[ "$output" = 3 ]
+	lasts 100 5000 0 mpq-work --timeout 0.1 q echo
+	[ "$output" = 4 ]
+}
+
+@test "the long options of attach" {
+	try 0 mpq-pipe p
+	try 0 mpq-put p@1 a b
+	try 0 mpq-close -w p@1
+	try 0 mpq-attach --null --verbose p@2 -- sh -c 'tr "\0" " "; printf "x\ny\0"'
+	[ "$stderr" = "mpq-attach: p@2: 1 put, 2 got" ]
+	try 0 mpq-pipe r
+	printf '\0\0\0\1z' >framed
+	bg mpq-attach --length r@1 <framed >/dev/null
+	local one=$bg_pid
+	try 0 mpq-get -t 15 r@2
+	[ "$output" = z ]
+	try 0 mpq-close r@2
+	reap "$one"
+	[ "$status" -eq 0 ]
+}
+
+@test "of -i and -w of close the last counts" {
+	try 0 mpq-pipe p
+	try 0 mpq-put p@2 kept
+	try 0 mpq-close -i -w p@1
+	try 0 mpq-get -n p@1
+	[ "$output" = kept ]
+	try 0 mpq-pipe r
+	try 0 mpq-put r@1 dropped
+	try 0 mpq-close -w -i r@1
+	try 5 mpq-get r@2
+}
+
 @test "of -n and -t the last counts" {
 	try 0 mpq-create -m 1 q
 	lasts 150 3000 3 mpq-get -n -t 0.15 q
@@ -566,9 +802,13 @@ on() {
 	for seconds in -1 -0.5 -1s '' x s . 1x 1S 1D 1ss 1ms '1 s' 1,5 1.2.3 0x1 nan --; do
 		misuse mpq-get -t "$seconds" q
 	done
-	for seconds in -1 '' x 1y; do
+	for seconds in -1 '' x 1y 1e3 +1 inf; do
 		misuse mpq-put -t "$seconds" q x
 		misuse mpq-join -t "$seconds" q
+		misuse mpq-move -t "$seconds" q r
+		misuse mpq-wait -t "$seconds" q
+		misuse mpq-work -t "$seconds" q true
+		misuse mpq-work --delay "$seconds" q true
 	done
 	stat_is size 0 q
 }
@@ -599,6 +839,8 @@ on() {
 		36028797018963968K; do
 		misuse mpq-create -m "$size" q
 		misuse mpq-create -b "$size" q
+		misuse mpq-pipe -m "$size" q
+		misuse mpq-pipe -b "$size" q
 	done
 	[ -z "$(ls -A "$MPQ_DIR")" ]
 }
@@ -610,6 +852,10 @@ on() {
 	for count in 0 -1 '' x 1x 0x1 1.5 99999999999999999999999; do
 		misuse mpq-get -n -c "$count" q
 		misuse mpq-task-done -c "$count" q
+		misuse mpq-move -n -c "$count" q r
+		misuse mpq-work -n -c "$count" q true
+		misuse mpq-work -n -j "$count" q true
+		misuse mpq-work -n -T "$count" q true
 	done
 	stat_is size 3 q
 	stat_is unfinished 3 q
@@ -622,6 +868,7 @@ on() {
 	for pid in 0 -1 '' x 1x 0x1; do
 		misuse mpq-get -n -o "$pid" q
 		misuse mpq-task-done -o "$pid" q
+		misuse mpq-pipe -o "$pid" q@1
 	done
 	stat_is size 1 q
 }
@@ -630,7 +877,7 @@ on() {
 
 @test "diagnostics go to standard error as COMMAND: NAME: reason, also when called by a path" {
 	local command
-	for command in put get task-done join close rm ls stat; do
+	for command in put get task-done join close rm ls stat move wait work attach; do
 		on "$command" jobs
 		try 6 "${argv[@]}"
 		complains "mpq-$command: jobs"
@@ -641,6 +888,14 @@ on() {
 	try 0 mpq-create jobs
 	try 7 mpq-create jobs
 	complains "mpq-create: jobs"
+	try 7 mpq-pipe jobs
+	complains "mpq-pipe: jobs"
+	try 6 mpq-move -n jobs to
+	complains "mpq-move: to"
+	try 6 mpq-work -n -d dead jobs true
+	complains "mpq-work: dead"
+	try 6 mpq-pipe -o $$ none@1
+	complains "mpq-pipe: none@1"
 }
 
 @test "Empty, Full, Closed and NotYet print nothing" {
@@ -660,11 +915,26 @@ on() {
 	silent
 	try 8 mpq-stat --test empty q
 	silent
+	try 8 mpq-wait -n q:join
+	silent
+	try 0 mpq-create from
+	try 3 mpq-move -n from q
+	silent
+	try 3 mpq-work -n from true
+	silent
+	try 0 mpq-put from y
+	try 4 mpq-move -t 0.01 from q
+	silent
 	try 0 mpq-close q
 	try 5 mpq-put q x
 	silent
+	try 5 mpq-move from q
+	silent
 	try 0 mpq-get -n q
 	try 5 mpq-get q
+	silent
+	try 0 mpq-create to
+	try 5 mpq-move q to
 	silent
 }
 
@@ -683,6 +953,13 @@ on() {
 	try 0 mpq-get -n q
 	try 5 mpq-get -v q
 	complains "mpq-get: q"
+	try 0 mpq-create r
+	try 5 mpq-move -v q r
+	complains "mpq-move: q"
+	try 8 mpq-wait -nv r
+	complains "mpq-wait: r"
+	try 3 mpq-work -nv r true
+	complains "mpq-work: r"
 }
 
 @test "with -v the last line counts, after why the status is not 0" {
@@ -728,15 +1005,20 @@ on() {
 	try 1 mpq-task-done -v -o "$pid" q
 	[ "$(last_line)" = "mpq-task-done: q: 0 done" ]
 	misuse mpq-put -v .q x
+	[[ $(last_line) == "usage: "* ]]
 	misuse mpq-get -v .q
+	[[ $(last_line) == "usage: "* ]]
 	misuse mpq-move -v q q
+	[[ $(last_line) == "usage: "* ]]
 	misuse mpq-work -v q
-	run ! grep -E ': 0 (put|got|moved|done)' <<<"$stderr"
+	[[ $(last_line) == "usage: "* ]]
+	misuse mpq-create -v .q
+	[[ $(last_line) == "usage: "* ]]
 }
 
 @test "status 6: no such queue, from every command that needs one" {
 	local command
-	for command in put get task-done join close rm ls stat; do
+	for command in put get task-done join close rm ls stat move wait work attach; do
 		on "$command" none
 		try 6 "${argv[@]}"
 	done
