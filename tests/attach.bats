@@ -277,6 +277,27 @@ killed() {
 	killed TERM 143
 }
 
+@test "a signal that ends it is passed on to COMMAND, but for INT, which a terminal sends to both" {
+	local signal
+	for signal in TERM HUP INT; do
+		mpq-pipe "p$signal"
+		bg env --default-signal=TERM,HUP,INT mpq-attach "p$signal@1" -- \
+			sh -c 'trap "echo told >>log" TERM HUP INT; echo ready; read -r x || read -r x; echo end >>log'
+		try 0 mpq-get -t 15 "p$signal@2"
+		kill -s "$signal" "$bg_pid"
+		reap "$bg_pid"
+		[[ $status == $((128 + $(kill -l "$signal"))) ]]
+		wait_until grep -q end log
+		if [[ $signal == INT ]]; then
+			run ! grep told log
+		else
+			grep -q told log
+		fi
+		stat_is state closed "p$signal@2"
+		rm log
+	done
+}
+
 @test "ended by a signal: what was received and not written is settled" {
 	mpq-pipe p
 	mkfifo fifo

@@ -245,6 +245,67 @@ small_pages() {
 	silent
 }
 
+@test "stat --test of an end: empty and full are about what it receives, done about what it sends" {
+	mpq-pipe -m 1 p
+	local end state
+	for end in p@1 p@2; do
+		try 0 mpq-stat --test empty "$end"
+		try 8 mpq-stat --test full "$end"
+		try 8 mpq-stat --test closed "$end"
+		try 0 mpq-stat --test 'done' "$end"
+	done
+	mpq-put p@1 a
+	for state in p@1=empty p@2=full p@2='done'; do
+		try 0 mpq-stat "${state%=*}" --test "${state#*=}"
+		silent
+	done
+	for state in p@1=full p@1='done' p@2=empty; do
+		try 8 mpq-stat "${state%=*}" --test "${state#*=}"
+		silent
+	done
+	mpq-close -w p@1
+	try 8 mpq-stat --test closed p@1
+	mpq-close p@2
+	try 0 mpq-stat --test closed p@1
+	try 0 mpq-stat --test closed p@2
+}
+
+@test "stat of an end: puts, dones, unfinished and putters are about what it sends, the other figures about what it receives" {
+	mpq-pipe -m 2 p
+	mpq-put p@1 one two
+	bg mpq-put p@1 three
+	wait_stat putters 1 p@1
+	stat_is putters 0 p@2
+	bg mpq-get p@1
+	wait_stat getters 1 p@1
+	stat_is getters 0 p@2
+	local key
+	for key in puts=2/0 unfinished=2/0 dones=0/0 size=0/2 bytes=0/6 held=0/0 gets=0/0 maxsize=2/2; do
+		stat_is "${key%=*}" "$(sed 's|.*=\(.*\)/.*|\1|' <<<"$key")" p@1
+		stat_is "${key%=*}" "${key##*/}" p@2
+	done
+	mpq-get -D p@2
+	wait_stat puts 3 p@1
+	stat_is dones 1 p@1
+	stat_is gets 1 p@2
+	stat_is dones 0 p@2
+	stat_is gets 0 p@1
+}
+
+@test "stat, ls and wait: standard output that takes nothing is 1, and said" {
+	local command
+	mpq-create q
+	for command in "mpq-stat q" "mpq-stat -k size q" "mpq-stat -J q" mpq-ls "mpq-ls -l" "mpq-ls -J" "mpq-wait q:put" \
+		"mpq-ls -h" "mpq-stat -V"; do
+		# shellcheck disable=SC2086 # words
+		try 1 bash -c '"$@" >/dev/full' _ $command
+		complains "${command%% *}"
+		# shellcheck disable=SC2086 # words
+		try 1 bash -c '"$@" >&-' _ $command
+		complains "${command%% *}"
+	done
+}
+
 @test "stat and ls: wrong usage is 2" {
 	mpq-create q
 	misuse mpq-stat
@@ -331,6 +392,56 @@ small_pages() {
 	[[ $(sort <<<"$output") == "$(printf '%s\n' _0 a.c-d_e b | sort)" ]]
 	try 0 mpq-ls b _0
 	[[ $(sort <<<"$output") == "$(printf '%s\n' _0 b | sort)" ]]
+}
+
+@test "ls sorts by the bytes of the names, whatever the locale; operands stay in their order, ends too" {
+	local name
+	for name in b a.c a-c B _0 a 10 9; do
+		mpq-create "$name"
+	done
+	mpq-pipe p
+	LC_ALL=C.UTF-8 try 0 mpq-ls
+	[[ $output == "$(printf '%s\n' 10 9 B _0 a a-c a.c b p)" ]]
+	try 0 mpq-ls -l
+	[[ $(cut -d ' ' -f 1 <<<"$output") == "$(printf '%s\n' NAME 10 9 B _0 a a-c a.c b p@1 p@2)" ]]
+	try 0 mpq-ls b p@2 a b
+	[[ $output == $'b\np@2\na\nb' ]]
+	try 0 mpq-ls -l p@2 p
+	[[ $(cut -d ' ' -f 1 <<<"$output") == $'NAME\np@2\np@1\np@2' ]]
+}
+
+@test "ls: a NAME that is missing is 6 and named; the others are listed, in every form" {
+	mpq-create a
+	mpq-create b
+	try 6 mpq-ls a none b
+	[[ $output == $'a\nb' && $stderr == "mpq-ls: none: "* && ${#stderr_lines[@]} -eq 1 ]]
+	try 6 mpq-ls -l none a
+	[[ ${#lines[@]} -eq 2 && ${lines[1]} == "a "* ]]
+	need_json
+	try 6 mpq-ls -J none a nix
+	[[ $(json 0.name <<<"$output") == a && ${#stderr_lines[@]} -eq 2 ]]
+	try 6 mpq-ls -J none
+	[[ $output == '[]' ]]
+}
+
+@test "ls -J of a pipe: an object an end, of kind pipe; a mode is text" {
+	need_json
+	mpq-pipe -M 660 p
+	try 0 mpq-ls -J p
+	[[ "$(json 0.name <<<"$output") $(json 1.name <<<"$output")" == "p@1 p@2" ]]
+	[[ "$(json 0.kind <<<"$output") $(json 1.kind <<<"$output")" == "pipe pipe" ]]
+	[[ $(json 0.mode/ <<<"$output") == string && $(json 0.mode <<<"$output") == 0660 ]]
+	[[ $(json 1.created/ <<<"$output") == number && $(json 1 <<<"$output") == "$keys" ]]
+}
+
+@test "ls of a directory that may not be read: 1, and it is named" {
+	mpq-create -M 666 q
+	as_nobody 0 mpq-ls
+	chmod 711 "$MPQ_DIR"
+	try 1 setpriv --reuid nobody --regid nogroup --clear-groups mpq-ls
+	complains "mpq-ls: $MPQ_DIR"
+	try 0 setpriv --reuid nobody --regid nogroup --clear-groups mpq-ls q
+	[[ $output == q ]]
 }
 
 @test "ls where no queue is: nothing, and 0; -J: an empty array" {

@@ -188,6 +188,39 @@ open_gate() {
 	[[ $output == $'q 0 1 o\n1' ]]
 }
 
+@test "without -j as many jobs as processors that it may use" {
+	needs taskset nproc
+	local cpu n
+	cpu=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
+	n=$(nproc) # as many as the test may use
+	# shellcheck disable=SC2046 # numbers
+	setup_queue $(seq $((n + 1)))
+	setup_gate
+	bg mpq-work q sh -c "$gated"
+	local worker=$bg_pid i
+	wait_until has_lines "$n" begun
+	counts q 1 "$n" $((n + 1))
+	for ((i = 1; i <= n + 1; i++)); do
+		wait_until has_lines "$((i <= 1 ? n : n + 1))" begun
+		open_gate "$i"
+	done
+	reap "$worker"
+	((status == 0))
+	mpq-create r
+	mpq-put r 1 2 3
+	mpq-close r
+	setup_gate
+	bg taskset -c "$cpu" mpq-work r sh -c "$gated"
+	worker=$bg_pid
+	for i in 1 2 3; do
+		wait_until has_lines "$i" begun
+		counts r $((3 - i)) 1 $((4 - i))
+		open_gate "$i"
+	done
+	reap "$worker"
+	((status == 0))
+}
+
 @test "MPQ_JOB is from 0 to JOBS-1, no two at a time have the same" {
 	setup_queue 1 2 3
 	setup_gate
@@ -687,6 +720,22 @@ takes_none() {
 	reap "$bg_pid"
 	[[ $status == 143 ]]
 	counts q 1 0 1
+}
+
+@test "a signal that is ignored when it starts stays so, as nohup wants it" {
+	setup_queue 1 2
+	setup_gate
+	bg env --ignore-signal=TERM,INT,HUP mpq-work -j1 q sh -c "$gated"
+	wait_until has_lines 1 begun
+	kill -TERM "$bg_pid"
+	kill -INT "$bg_pid"
+	kill -HUP "$bg_pid"
+	open_gate 1
+	wait_until has_lines 2 begun
+	open_gate 2
+	reap "$bg_pid"
+	((status == 0))
+	counts q 0 0 0
 }
 
 @test "after INT a failed message is not tried again but goes back" {
