@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Promises of mpq(7) that no other suite holds; tests/PROMISES.md says which tests hold the others.
-# shellcheck disable=SC2154 # bg_pid, output, status, stderr: helpers and bats set them
+# shellcheck disable=SC2154,SC2217 # bg is a helper; bg_pid, output, status, stderr: helpers and bats set them
 
 load helpers
 
@@ -101,6 +101,43 @@ names_it() {
 	reap "$holder"
 	lasts 0 15000 0 mpq-get -t 10 q
 	[[ $output == y ]]
+}
+
+# storm PID: signals that it ignores or takes, as fast as they can be sent, until it has ended. The kernel does not even
+# wake a process for one that it ignores; so it is stopped and continued as well, which ends every sleep.
+storm() {
+	perl -e '1 while kill("USR1", $ARGV[0]) && kill("STOP", $ARGV[0]) && kill("CONT", $ARGV[0]) && select(undef, undef, undef, 0.0002) >= 0' "$1"
+}
+
+@test "P9: a storm of signals that are ignored, and of stops: each command with a time ends at it, never earlier" {
+	local command pid start took
+	mpq-create -m 1 full
+	mpq-create q
+	mpq-put full x
+	seq 3 >lines
+	trap '' USR1 # so that it is ignored from the beginning
+	for command in "3 mpq-get -t 0.4 q" "3 mpq-get -a -t 0.4 q" "4 mpq-put -t 0.4 full y" "4 mpq-put -t 0.4 full" "8 mpq-join -t 0.4 full" \
+		"8 mpq-join -p -t 0.4 full" "8 mpq-wait -t 0.4 q full:put" "3 mpq-move -t 0.4 q full" \
+		"4 mpq-move -t 0.4 full2 full" "3 mpq-work -t 0.4 q true"; do
+		[[ $command != *full2* ]] || {
+			mpq-create full2
+			mpq-put full2 z
+		}
+		start=${EPOCHREALTIME/[.,]/}
+		# shellcheck disable=SC2086 # words
+		bg ${command#* } <lines 2>err
+		pid=$bg_pid
+		bg storm "$pid"
+		reap "$pid"
+		took=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))
+		printf '%s: status %s after %s ms\n' "$command" "$status" "$took"
+		[[ $status == "${command%% *}" && $took -ge 400 ]]
+		reap "$bg_pid"
+	done
+	stat_is getters 0 q
+	stat_is putters 0 full
+	counts q 0 0 0
+	counts full 1 0 1
 }
 
 # poke OFFSET HEX: bytes of q's file.

@@ -279,11 +279,11 @@ small_pages() {
 	bg mpq-get p@1
 	wait_stat getters 1 p@1
 	stat_is getters 0 p@2
-	local key
-	for key in puts=2/0 unfinished=2/0 dones=0/0 size=0/2 bytes=0/6 held=0/0 gets=0/0 maxsize=2/2; do
-		stat_is "${key%=*}" "$(sed 's|.*=\(.*\)/.*|\1|' <<<"$key")" p@1
-		stat_is "${key%=*}" "${key##*/}" p@2
-	done
+	local key one two
+	while read -r key one two; do
+		stat_is "$key" "$one" p@1
+		stat_is "$key" "$two" p@2
+	done < <(printf '%s %s %s\n' puts 2 0 unfinished 2 0 dones 0 0 size 0 2 bytes 0 6 held 0 0 gets 0 0 maxsize 2 2)
 	mpq-get -D p@2
 	wait_stat puts 3 p@1
 	stat_is dones 1 p@1

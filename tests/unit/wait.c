@@ -249,11 +249,86 @@ times(void)
 	mpq_detach(q);
 }
 
+/* A signal every tenth of a millisecond, which a handler takes. Whoever comes back with the same deadline waits until that,
+ * neither less nor ever again from the beginning. */
+enum { STORM_GET, STORM_PUT, STORM_JOIN, STORM_ONE, STORM_TWO, STORM_MANY, STORM_CALLS };
+
+static int
+once(int call, struct mpq *empty, struct mpq *full, mpq_time deadline)
+{
+	struct mpq_watch w[40];
+	size_t n = call == STORM_ONE ? 1 : call == STORM_TWO ? 2 : sizeof w / sizeof w[0];
+	char text[8];
+	size_t len;
+
+	switch (call) {
+	case STORM_GET:
+		return mpq_get(empty, text, sizeof text, &len, deadline);
+	case STORM_PUT:
+		return mpq_put(full, "b", 1, deadline);
+	case STORM_JOIN:
+		return mpq_join(full, 0, deadline);
+	}
+	for (size_t i = 0; i < n; i++)
+		w[i] = i % 2 == 0 ? (struct mpq_watch){ .q = empty, .what = MPQ_READY_GET } :
+		    (struct mpq_watch){ .q = full, .what = MPQ_READY_PUT };
+	return mpq_wait(w, n, deadline);
+}
+
+static void
+storm(int flags)
+{
+	static const struct { const char *what; int code; } calls[STORM_CALLS] = { { "a get", MPQ_EMPTY },
+		{ "a put", MPQ_FULL }, { "a join", MPQ_NOTYET }, { "a wait for one", MPQ_NOTYET },
+		{ "a wait for two", MPQ_NOTYET }, { "a wait for forty", MPQ_NOTYET } };
+	struct mpq *empty = room_queue("empty", 0, 0, MPQ_QUEUE), *full = room_queue("full", 1, 0, MPQ_QUEUE);
+	struct itimerval often = { { 0, 100 }, { 0, 100 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
+	struct mpq_stat st[2];
+	int code, interrupted;
+	mpq_time deadline;
+	pid_t pid;
+
+	IS(mpq_put(full, "a", 1, MPQ_NOW), MPQ_OK, "fill it");
+	sigaction(SIGALRM, &action, NULL);
+	for (int call = 0; call < STORM_CALLS; call++) {
+		interrupted = 0;
+		setitimer(ITIMER_REAL, &often, NULL);
+		deadline = in_ms(100);
+		while ((code = once(call, empty, full, deadline)) == MPQ_INTR)
+			interrupted++;
+		setitimer(ITIMER_REAL, &never, NULL);
+		IS(code, calls[call].code, "%s in a storm of signals ends", calls[call].what);
+		OK(mpq_now() >= deadline && mpq_now() - deadline < 10 * SECOND, "at its time");
+		OK(interrupted > 0 || (call > STORM_ONE && (flags & SA_RESTART)), "interrupted (%s)",
+		    flags & SA_RESTART ? "SA_RESTART; of several, the kernel may go on by itself" : "no SA_RESTART");
+	}
+	OK(mpq_stat(empty, &st[0]) == MPQ_OK && mpq_stat(full, &st[1]) == MPQ_OK && st[0].getters == 0 &&
+	    st[1].putters == 0 && mpq_check(empty) == MPQ_OK && mpq_check(full) == MPQ_OK, "nothing is left of them");
+	if ((pid = child()) == 0) {
+		pid_t parent = getppid();
+		struct mpq *q = room_open("empty");
+
+		UNTIL(mpq_stat(q, &st[0]) == MPQ_OK && st[0].getters == 1);
+		_exit(kill(parent, 0) == -1 || mpq_put(q, "x", 1, MPQ_NOW) != MPQ_OK);
+	}
+	setitimer(ITIMER_REAL, &often, NULL);
+	deadline = in_ms(20000);
+	while ((code = once(STORM_GET, empty, full, deadline)) == MPQ_INTR)
+		;
+	setitimer(ITIMER_REAL, &never, NULL);
+	IS(code, MPQ_OK, "a message that comes in the storm is got");
+	IS(reap_child(pid), 0, "that another has put");
+	mpq_detach(empty), mpq_detach(full);
+}
+
 int
 main(void)
 {
 	room_make();
 	times();
+	storm(0);
+	storm(SA_RESTART);
 	over_many(3);
 	over_many(200);
 	(void)room_queue("pipe", 0, 0, MPQ_PIPE);
