@@ -4,7 +4,7 @@
 #
 #   make unit     all of them, one after the other
 
-UNIT_NAMES = model lock journal queue owner segment wait wakes
+UNIT_NAMES = model lock journal queue owner segment space wait wakes
 UNIT_PROGRAMS = $(UNIT_NAMES:%=$(BUILD)/tests/unit-%)
 UNITS += $(UNIT_PROGRAMS)
 
