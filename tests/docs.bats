@@ -61,6 +61,125 @@ need() {
 	done
 }
 
+# options COMMAND: those of its page, a line each: letter (or -), long name, name of the value (or nothing).
+options() {
+	sed -nE 's/^\.It Fl ([^-]) , Fl -([a-z-]+)( Ar (.*))?$/\1 \2 \4/p; s/^\.It Fl -([a-z-]+)( Ar (.*))?$/- \1 \3/p' \
+		"$root/man/$1.1" | sed 's/ $//'
+}
+
+# value NAME: one that is right for what the pages call so.
+value() {
+	case $1 in
+	COUNT | JOBS | MAXBYTES | MAXSIZE | SECS | TRIES) echo 1 ;;
+	MODE) echo 600 ;;
+	KEY) echo size ;;
+	STATE) echo empty ;;
+	PID) echo $$ ;;
+	DEAD | FILE) echo name ;;
+	esac
+}
+
+@test "every command takes just the options of its page, short and long, with and without a value as it says" {
+	local command letter long arg argument taken
+	for command in $(commands); do
+		taken=
+		while read -r letter long arg; do
+			echo "$command -$letter --$long $arg" >&2
+			argument=$(value "$arg")
+			[[ -z $arg || -n $argument ]]
+			if [[ $letter != - ]]; then
+				taken+=$letter
+				try 0 "$command" "-$letter" ${arg:+"$argument"} -h
+				try 0 "$command" "-$letter$argument" -h
+			fi
+			try 0 "$command" "--$long" ${arg:+"$argument"} -h
+			if [[ -n $arg ]]; then
+				try 0 "$command" "--$long=$argument" -h
+				misuse "$command" "--$long"
+			else
+				misuse "$command" "--$long=1"
+			fi
+		done < <(options "$command")
+		[[ $taken == *h*V* || $taken == *V*h* ]]
+		for letter in {a..z} {A..Z} {0..9}; do
+			[[ $taken == *"$letter"* ]] || misuse "$command" "-$letter" -h
+		done
+	done
+}
+
+@test "a letter means the same in every command, and a long name has the same letter everywhere" {
+	local command
+	for command in $(commands); do
+		options "$command" | cut -d ' ' -f 1,2
+	done | sort -u >all
+	[[ -z $(grep -v '^-' all | cut -d ' ' -f 1 | uniq -d) ]]
+	[[ -z $(cut -d ' ' -f 2 all | sort | uniq -d) ]]
+	grep -v '^-' all | paste -sd ' ' >names
+	diff names - <<-'END'
+		0 null 1 simplex C closed D done J json L length M mode O owner-parent P peek R requeue T tries V version a all b maxbytes c count d dead e exist-ok f force h help i immediate j jobs k key l long m maxsize n nowait o owner p progress r raw s stdin t timeout u ungroup v verbose w write
+	END
+}
+
+@test "the completion knows the options of the pages, and which of them take a value" {
+	local command letter long arg
+	# shellcheck disable=SC1091 # it is ours
+	source "$root/completions/mpq.bash"
+	for command in $(commands); do
+		echo "$command" >&2
+		# shellcheck disable=SC2154 # the completion sets it
+		diff <(tr -s '[:space:]' '\n' <<<"${_mpq_takes[$command]%%|*}" | grep . | sort) \
+			<(options "$command" | while read -r letter long arg; do
+				printf '%s/%s%s\n' "$letter" "$long" "${arg:+:}"
+			done | sort)
+	done
+}
+
+# completes LINE WORD ...: at the end of the line, the last word may become these.
+completes() {
+	local line=$1 last
+	shift
+	last=${line##*[[:blank:]]}
+	# What the shell gives as the current word begins behind the last "=", ":" or "@".
+	bash -c 'source "$1"; COMP_LINE=$2 COMP_POINT=${#2}; _mpq "${2%% *}" "$3"; ((${#COMPREPLY[@]} == 0)) || printf "%s\n" "${COMPREPLY[@]}"' \
+		_ "$root/completions/mpq.bash" "$line" "${last##*[=:@]}" | sort >given
+	(($# == 0)) || printf '%s\n' "$@" | sort >expected
+	(($# > 0)) || : >expected
+	diff expected given
+}
+
+@test "the completion offers names, ends, keys, states and words where they can stand" {
+	mpq-create jobs
+	mpq-create logs
+	mpq-pipe calls
+	completes 'mpq-put ' jobs logs calls@1 calls@2
+	completes 'mpq-get -n j' jobs
+	completes 'mpq-get calls@' 1 2
+	completes 'mpq-get jobs '
+	completes 'mpq-rm ' jobs logs calls
+	completes 'mpq-rm -f jobs l' logs
+	completes 'mpq-ls c' calls
+	completes 'mpq-attach ' calls@1 calls@2
+	completes 'mpq-pipe '
+	completes 'mpq-pipe -o 1 ' calls@1 calls@2
+	completes 'mpq-move jobs l' logs
+	completes 'mpq-move jobs logs '
+	completes 'mpq-wait jobs:' get join put
+	completes 'mpq-wait -t 5 jobs logs:p' put
+	completes 'mpq-stat -k m' maxbytes maxsize memory mode
+	completes 'mpq-stat --test ' closed 'done' empty full
+	completes 'mpq-stat --test=f' full
+	completes 'mpq-stat -J --k' --key
+	completes 'mpq-create -M ' 0600 0660 0666
+	completes 'mpq-work -d ' jobs logs calls@1 calls@2
+	completes 'mpq-work jobs mpq-task' mpq-task-done
+	completes 'mpq-work jobs -- mpq-task' mpq-task-done
+	completes 'mpq-get -t 1 --own' --owner --owner-parent
+	completes 'mpq-create -m '
+	: >file
+	completes 'mpq-put jobs fi' file
+	completes 'mpq-work --joblog fi' file
+}
+
 @test "-h and -V: on standard output, status 0" {
 	local command
 	for command in $(commands); do
