@@ -128,7 +128,7 @@ create_print(struct create *create, struct io *io)
 		if (invent)
 			mpq_remove(&create->cli.place, name, 0, NULL);
 		signals_die();
-		warnc(err, "standard output");
+		warnc(err, "%s: standard output", name);
 		create->made = create->made && !invent;
 		r = ST_ERROR;
 	}

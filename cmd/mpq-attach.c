@@ -95,7 +95,7 @@ start(struct attach *a, int fd, int other, pid_t (*process)(const struct attach_
 	if ((job.q = cli_open(&a->cli, a->cli.operands[0], 0, &r)) == NULL)
 		return r;
 	if ((*pid = process(&job)) == -1) {
-		warn("fork");
+		warn("%s: fork", a->cli.operands[0]);
 		*pid = 0;
 		r = ST_ERROR;
 	} else

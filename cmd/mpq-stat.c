@@ -78,7 +78,7 @@ run(const struct stat_cli *stat, struct io *io)
 	if (stat->test >= 0)
 		return show.status != ST_OK ? show.status : test_state(stat, &show.st);
 	if ((out = fdopen(dup(io->out), "w")) == NULL) {
-		warn("standard output");
+		warn("%s: standard output", name);
 		return ST_ERROR;
 	}
 	if (stat->json) {
@@ -91,7 +91,7 @@ run(const struct stat_cli *stat, struct io *io)
 			else if (stat->key < 0 && show.value[key][0] != '\0')
 				fprintf(out, "%s %s\n", show_keys[key], show.value[key]);
 	if (fclose(out) == EOF) {
-		warn("standard output");
+		warn("%s: standard output", name);
 		return ST_ERROR;
 	}
 	return show.status;

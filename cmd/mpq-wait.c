@@ -69,7 +69,7 @@ report(const struct cli *cli, char **names, const struct mpq_watch *watches, siz
 		if (code != MPQ_OK)
 			r = cli_fail(cli, names[i], code, mpq_why(w->q));
 		else if (w->ready == 1 && dprintf(out, "%s\n", cli->operands[i]) < 0) {
-			warn("standard output");
+			warn("%s: standard output", cli->operands[i]);
 			return ST_ERROR;
 		} else if (w->ready != 0 && w->ready != 1)
 			r = cli_fail(cli, names[i], w->ready, mpq_why(w->q));

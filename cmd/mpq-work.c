@@ -231,7 +231,7 @@ work(struct work *w)
 	}
 	if (w->broken_pipe) {
 		work_signals_die(SIGPIPE);
-		warnc(EPIPE, "standard output");
+		warnc(EPIPE, "%s: standard output", w->cli.operands[0]);
 	}
 	return status(w);
 }

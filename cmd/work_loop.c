@@ -111,7 +111,7 @@ start(struct work *w, struct job *job)
 		else if (err == -ENOSPC || err == -EDQUOT)
 			warnc(-err, "%s", spool_dir());
 		else if (err < 0)
-			warnc(-err, "job");
+			warnc(-err, "%s: job", w->cli.operands[0]);
 		else
 			fatal = cli_fail(&w->cli, w->cli.operands[0], err, mpq_why(w->q));
 		work_stop(w, fatal != 0 ? fatal : ST_ERROR);
@@ -128,7 +128,7 @@ not_written(struct work *w, int err)
 	if (err == -EPIPE)
 		w->broken_pipe = true;
 	else if (err != -EINTR)
-		warnc(-err, "output of a job");
+		warnc(-err, "%s: output of a job", w->cli.operands[0]);
 }
 
 /* Write what the job has written, if all of that is there. If it may not be, the same is true of all that run now. */

@@ -849,7 +849,7 @@ on() {
 	local count
 	try 0 mpq-create q
 	seq 3 | try 0 mpq-put q
-	for count in 0 -1 '' x 1x 0x1 1.5 99999999999999999999999; do
+	for count in 0 -1 '' x 1x 0x1 1.5 +1 ' 1' 1K 1e3 9223372036854775808 99999999999999999999999; do
 		misuse mpq-get -n -c "$count" q
 		misuse mpq-task-done -c "$count" q
 		misuse mpq-move -n -c "$count" q r

@@ -292,17 +292,19 @@ small_pages() {
 	stat_is gets 0 p@1
 }
 
-@test "stat, ls and wait: standard output that takes nothing is 1, and said" {
-	local command
+@test "stat, ls, wait and pipe: standard output that takes nothing is 1, and said, with the name" {
+	local command target
 	mpq-create q
-	for command in "mpq-stat q" "mpq-stat -k size q" "mpq-stat -J q" mpq-ls "mpq-ls -l" "mpq-ls -J" "mpq-wait q:put" \
-		"mpq-ls -h" "mpq-stat -V"; do
-		# shellcheck disable=SC2086 # words
-		try 1 bash -c '"$@" >/dev/full' _ $command
-		complains "${command%% *}"
-		# shellcheck disable=SC2086 # words
-		try 1 bash -c '"$@" >&-' _ $command
-		complains "${command%% *}"
+	mpq-put q x
+	mpq-pipe p
+	for command in "mpq-stat q" "mpq-stat -k size q" "mpq-stat -J q" mpq-ls "mpq-ls -l" "mpq-ls -J" "mpq-wait q" \
+		"mpq-pipe -e p" "mpq-ls -h" "mpq-stat -V"; do
+		for target in /dev/full '&-'; do
+			# shellcheck disable=SC2086 # words
+			try 1 bash -c "\"\$@\" >$target" _ $command
+			complains "${command%% *}"
+			[[ $command != *" "[qp] || $stderr == "${command%% *}: ${command##* }: standard output: "* ]]
+		done
 	done
 }
 
