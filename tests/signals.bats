@@ -94,6 +94,32 @@ level_above() {
 	whole q
 }
 
+@test "TERM, INT, HUP and USR1 end a waiting wait, move, join -p and work as that signal, the queues are whole" {
+	local signal command
+	mpq-create q
+	mpq-create r
+	for command in "mpq-wait q r" "mpq-move q r" "mpq-move -a q r" "mpq-join -C -p q" "mpq-join -Cp -t 600 q"; do
+		for signal in TERM INT HUP USR1; do
+			# shellcheck disable=SC2086 # words
+			bg "${plain[@]}" $command 2>err
+			wait_until sleeps "$bg_pid" "${command%% *}"
+			kill -s "$signal" "$bg_pid"
+			reap "$bg_pid"
+			printf '%s, %s: %s\n' "$command" "$signal" "$status"
+			((status == 128 + $(kill -l "$signal")))
+		done
+	done
+	for signal in TERM INT; do
+		bg "${plain[@]}" mpq-work q true
+		wait_stat getters 1 q
+		kill -s "$signal" "$bg_pid"
+		reap "$bg_pid"
+		((status == 128 + $(kill -l "$signal")))
+	done
+	whole q
+	whole r
+}
+
 @test "TERM, INT, HUP and USR1 end a put that waits for its input, what it has read is put" {
 	local signal
 	mpq-create q
@@ -492,8 +518,10 @@ grows() {
 @test "every command with all descriptors closed ends with a status, and the queue is whole" {
 	mpq-create q
 	local command
+	mpq-create to
 	for command in "put q a" "get q" "get -n q" "task-done -c 9 q" "join -n q" "stat q" "ls -l" "create q" "create r" \
-		"create" "rm missing" "close r" "rm r" "put --help" "get -x"; do
+		"create" "rm missing" "close r" "rm r" "put --help" "get -x" "wait q" "join -np q" "pipe p" "pipe" \
+		"pipe -o $$ p@2" "attach p@1 true" "move -n to q" "work -n to true"; do
 		status=0
 		# shellcheck disable=SC2086 # words
 		timeout -k 1 20 mpq-$command <&- >&- 2>&- || status=$?
@@ -530,7 +558,9 @@ grows() {
 	strace -qq -o trace true 2>/dev/null || skip "strace may not trace here"
 	mpq-create q
 	local command closed
-	for command in "put q a" "get q" "stat q" "ls" "task-done q" "join -n q" "create -e q" "create r" "close r" "rm r"; do
+	mpq-create to
+	for command in "put q a" "get q" "stat q" "ls" "task-done q" "join -n q" "create -e q" "create r" "close r" "rm r" \
+		"wait -n q" "pipe -e p" "attach p@1 true" "rm p" "put q b" "move q to" "work -n to true" "work -nu to true"; do
 		for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
 			rm -f trace
 			# The tracer has descriptors of its own: the inner shell closes them.
