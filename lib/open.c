@@ -56,7 +56,7 @@ static int
 verify(const struct mpq *q, int fd, struct stat *st)
 {
 	const struct head *head = q->head;
-	uint64_t chunks, sick;
+	uint64_t chunks, sick, least;
 
 	if (head->magic != MAGIC)
 		return head->magic == __builtin_bswap64(MAGIC) ? MPQ_VERSION : MPQ_NOTQUEUE;
@@ -69,13 +69,15 @@ verify(const struct mpq *q, int fd, struct stat *st)
 	chunks = get(&head->chunks);
 	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
 		return MPQ_DAMAGED;
-	if ((uint64_t)st->st_size >= least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size))
+	least = least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size);
+	if ((uint64_t)st->st_size >= least)
 		return MPQ_OK;
-	/* It has grown since, or is damaged. The size is asked for after the number: a grower extends the file first. */
+	/* It has grown since, or is damaged. The size is asked for after all that tells what it should be: a grower extends
+	 * the file first. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (fstat(fd, st) == -1)
 		return -errno;
-	return (uint64_t)st->st_size >= least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size) ? MPQ_OK : MPQ_DAMAGED;
+	return (uint64_t)st->st_size >= least ? MPQ_OK : MPQ_DAMAGED;
 }
 
 /* Which of the two directions does the handle take from and put to? Side 0 goes from end 1 to end 2. */

@@ -4,7 +4,7 @@
 #
 #   make unit     all of them, one after the other
 
-UNIT_NAMES = model lock journal queue owner segment space wait wakes
+UNIT_NAMES = model lock journal queue opening owner segment space wait wakes
 UNIT_PROGRAMS = $(UNIT_NAMES:%=$(BUILD)/tests/unit-%)
 UNITS += $(UNIT_PROGRAMS)
 
@@ -13,7 +13,9 @@ $(BUILD)/tests/unit-%.o: tests/unit/%.c $(BUILD)/settings
 	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -c -o $@ $<
 
 $(UNIT_PROGRAMS): %: %.o $(BUILD)/lib/libmpq.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ -lpthread
+	$(CC) $(ALL_CFLAGS) $(UNIT_LDFLAGS) -o $@ $^ -lpthread
+
+$(BUILD)/tests/unit-opening: UNIT_LDFLAGS = -Wl,--wrap=fstat
 
 unit: $(UNIT_PROGRAMS) $(BUILD)/tests/keeper
 	@s=0; for t in $(UNIT_PROGRAMS); do echo "# $$t"; $$t || s=1; done; exit $$s
