@@ -96,9 +96,12 @@ void
 wake_arrived(struct mpq *q, uint32_t side, unsigned kind)
 {
 	uint64_t waiting = kind == WAIT_GET ? wait_getters(q, side) : get(&q->head->side[side].waiting[kind]);
-	uint32_t *coming = &q->head->events[side].coming[kind], n;
+	uint32_t *coming, n;
 
-	if (kind > WAIT_PUT || (n = __atomic_load_n(coming, __ATOMIC_RELAXED)) == 0)
+	if (kind > WAIT_PUT)
+		return;
+	coming = &q->head->events[side].coming[kind];
+	if ((n = __atomic_load_n(coming, __ATOMIC_RELAXED)) == 0)
 		return;
 	__atomic_store_n(coming, waiting > 1 ? n - 1 : 0, __ATOMIC_RELAXED);
 }
