@@ -115,7 +115,7 @@ run(struct ls *ls)
 		warnx("%s: %s", ls->cli.place.dir != NULL ? ls->cli.place.dir : "/dev/shm", mpq_strerror(err));
 		return ST_ERROR;
 	}
-	if (listed)
+	if (ls->n != 0)
 		qsort(ls->names, ls->n, sizeof *ls->names, by_name);
 	if (ls->form == 'J')
 		fputc('[', ls->out);
