@@ -138,16 +138,19 @@ void
 wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n)
 {
 	const uint64_t *waiting = q->head->side[side].waiting;
-	uint64_t first = get(&waiting[kind]), due;
+	uint64_t first = get(&waiting[kind]), turn = get(&waiting[WAIT_TURN]), coming, asleep, due;
 
 	if (!wakes->any)
 		memset(wakes, 0, sizeof *wakes);
 	wakes->any = true;
 	if (kind == WAIT_GET || kind == WAIT_PUT) {
+		coming = wake_coming(q, side, kind);
+		asleep = first > coming ? first - coming : 0;
 		due = wakes_due(q, side, kind, n, kind == WAIT_GET ? wait_getters(q, side) : first);
 		wake_add(q, wakes, side, kind, due < first ? due : first);
-		if (kind == WAIT_GET && due > first)
-			wake_add(q, wakes, side, WAIT_TURN, due - first);
+		/* Those on their way are still written down, but a wake-up would be lost on them. */
+		if (kind == WAIT_GET && due > asleep)
+			wake_add(q, wakes, side, WAIT_TURN, due - asleep < turn ? due - asleep : turn);
 	} else
 		wake_add(q, wakes, side, kind, n < first ? n : first);       /* who joins: all */
 	wake_add(q, wakes, WATCH_SIDE, WAIT_WATCH, get(&q->head->side[WATCH_SIDE].waiting[WAIT_WATCH]));

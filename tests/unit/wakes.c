@@ -108,6 +108,31 @@ several_reasons(void)
 	mpq_detach(q);
 }
 
+/* One getter is on his way, still written down, and others wait for their turn. A wake-up for two, or for one more after a
+ * while, is for one of these. */
+static void
+behind_one_who_comes(void)
+{
+	struct wakes wakes = { .any = false };
+	struct events *e;
+	uint64_t *waiting;
+
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	e = &q->head->events[0], waiting = q->head->side[0].waiting;
+	IS(op_enter(q, MPQ_FOREVER), MPQ_OK, "lock");
+	waiting[WAIT_GET] = 1, waiting[WAIT_TURN] = 2;
+	e->coming[WAIT_GET] = 1, e->woken[WAIT_GET] = (uint64_t)tick_now();
+	wake_note(q, &wakes, 0, WAIT_GET, 2);
+	OK(wakes.n[0][WAIT_TURN] >= 1, "who waits for his turn is woken when there is something for two");
+	wakes.any = false;
+	e->coming[WAIT_GET] = 1, e->woken[WAIT_GET] = (uint64_t)(tick_now() - 100 * MS);
+	wake_note(q, &wakes, 0, WAIT_GET, 1);
+	IS(wakes.n[0][WAIT_TURN], 1, "and when the other is long in coming");
+	waiting[WAIT_GET] = waiting[WAIT_TURN] = 0;
+	IS(op_leave(q, MPQ_OK, NULL), MPQ_OK, "unlock");
+	mpq_detach(q);
+}
+
 static void
 on_signal(int sig)
 {
@@ -266,6 +291,7 @@ main(void)
 	of_no_use(SIGKILL);
 	of_no_use(SIGSTOP);
 	several_reasons();
+	behind_one_who_comes();
 	leaves_without(false);
 	leaves_without(true);
 	shares();
