@@ -217,7 +217,8 @@ spin(struct mpq *q, const uint64_t *word)
 static int
 sleep_on(struct mpq *q, struct op *op, unsigned kind)
 {
-	uint32_t *word = event(q, op->side, kind), snapshot = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	const uint32_t *word = event(q, op->side, kind);
+	uint32_t snapshot = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 	int r = q->asleep == (kind | op->side << 8) ? MPQ_OK : owner_wait(q, op->side, kind);
 
 	r = op_leave(q, r, NULL);
@@ -226,9 +227,8 @@ sleep_on(struct mpq *q, struct op *op, unsigned kind)
 	if (r != MPQ_OK)
 		return r;
 	op->slept = true;
+	op->word = word, op->seen = snapshot;
 	r = futex_wait(word, snapshot, wait_slice(op->deadline));
-	op->woken = r == 0 || __atomic_load_n(word, __ATOMIC_RELAXED) != snapshot;
-	op->overslept = !op->woken;
 	owner_look(q);
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;
 }
@@ -239,12 +239,18 @@ time_is_up(const struct op *op)
 	return op->deadline == MPQ_NOW || mpq_now() >= op->deadline;
 }
 
+/* Under the lock: it has slept. If the word has moved since, somebody may have counted on this process, be it that the
+ * time was up or a signal came before the wake-up did. Unless it says that it is here, others are not woken for a while
+ * because it is on its way. */
 static void
 arrive(struct mpq *q, struct op *op)
 {
-	if (op->woken)
+	if (op->word == NULL)
+		return;
+	op->overslept = __atomic_load_n(op->word, __ATOMIC_RELAXED) == op->seen;
+	if (!op->overslept)
 		wake_arrived(q, op->side, op->kind);
-	op->woken = false;
+	op->word = NULL;
 }
 
 static int

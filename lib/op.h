@@ -31,7 +31,8 @@ struct op {
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
 	const uint64_t *watched;     /* before the first sleep, a short look whether this word is not 0 any more; NULL: none */
 	bool slept;                  /* at least once; so it is its turn, whoever else comes */
-	bool woken;                  /* by somebody, and has not said so yet */
+	const uint32_t *word;        /* that it has slept on, and has not said so yet; NULL: none */
+	uint32_t seen;               /* what the word was then */
 	bool overslept;              /* its last sleep ended by itself */
 	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;
@@ -45,8 +46,8 @@ op_init(struct op *op, int (*try)(struct mpq *q, struct op *op), uint32_t side, 
     mpq_time deadline)
 {
 	op->try = try, op->side = side, op->kind = kind, op->wait_code = wait_code, op->deadline = deadline;
-	op->bytes = 0, op->watched = NULL;
-	op->slept = op->woken = op->overslept = op->stays_asleep = false;
+	op->bytes = 0, op->watched = NULL, op->word = NULL;
+	op->slept = op->overslept = op->stays_asleep = false;
 	op->wakes.any = false;               /* the rest of it is not looked at then */
 }
 

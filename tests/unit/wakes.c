@@ -3,6 +3,8 @@
  * wakes.c - who is woken: one sleeper at a time while messages come one by one, and each of them in the end; the next one
  * when he who was woken is dead or stopped, or leaves without what he came for; all that share a run.
  */
+#include <linux/futex.h>
+
 #include "op.h"
 #include "room.h"
 
@@ -133,6 +135,43 @@ behind_one_who_comes(void)
 	mpq_detach(q);
 }
 
+static pid_t
+sleeper(int (*act)(struct mpq *h), unsigned n)
+{
+	pid_t p = child();
+
+	if (p == 0)
+		_exit(act(room_open("wakes")));
+	OK(UNTIL(all_wait(n) && process_state(p) == 'S'), "%u asleep", n);
+	return p;
+}
+
+/* The time of a sleeper is up, and then somebody counts on him: he says that he is here, and not on his way any more. */
+static int
+get_for_a_while(struct mpq *h)
+{
+	char text[8];
+	size_t len;
+
+	return mpq_get(h, text, sizeof text, &len, in_ms(300));
+}
+
+static void
+counted_on_too_late(void)
+{
+	struct wakes wakes = { .any = false };
+
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	pid[0] = sleeper(get_for_a_while, 1);
+	IS(op_enter(q, MPQ_FOREVER), MPQ_OK, "lock");
+	OK(UNTIL(__atomic_load_n(q->lock, __ATOMIC_RELAXED) & FUTEX_WAITERS), "its time is up, and it wants the lock");
+	wake_note(q, &wakes, 0, WAIT_GET, 1);
+	IS(op_leave(q, MPQ_OK, &wakes), MPQ_OK, "it is counted on");
+	IS(reap_child(pid[0]), MPQ_EMPTY, "it ends");
+	IS(wake_coming(q, 0, WAIT_GET), 0, "nobody is on his way");
+	mpq_detach(q);
+}
+
 static void
 on_signal(int sig)
 {
@@ -149,17 +188,6 @@ get_small(struct mpq *h)
 
 	sigaction(SIGUSR1, &action, NULL);
 	return mpq_get(h, text, sizeof text, &len, MPQ_FOREVER);
-}
-
-static pid_t
-sleeper(int (*act)(struct mpq *h), unsigned n)
-{
-	pid_t p = child();
-
-	if (p == 0)
-		_exit(act(room_open("wakes")));
-	OK(UNTIL(all_wait(n) && process_state(p) == 'S'), "%u asleep", n);
-	return p;
 }
 
 static uint32_t
@@ -292,6 +320,7 @@ main(void)
 	of_no_use(SIGSTOP);
 	several_reasons();
 	behind_one_who_comes();
+	counted_on_too_late();
 	leaves_without(false);
 	leaves_without(true);
 	shares();
