@@ -51,9 +51,17 @@ least_size(const struct mpq *q, uint32_t last, uint64_t size)
 	return chunk_offset(last) + chunk_capacity(q, last);
 }
 
+/* Damaged for everybody and for good: who has it open, and sleeps perhaps, looks at the mark too. */
+static int
+damaged(struct mpq *q)
+{
+	__atomic_fetch_or(&q->head->sick, HEAD_DAMAGED, __ATOMIC_RELAXED);
+	return MPQ_DAMAGED;
+}
+
 /* Is it a segment of ours, and as long as it says? `st` was true before it was mapped. */
 static int
-verify(const struct mpq *q, int fd, struct stat *st)
+verify(struct mpq *q, int fd, struct stat *st)
 {
 	const struct head *head = q->head;
 	uint64_t chunks, sick, least;
@@ -68,7 +76,7 @@ verify(const struct mpq *q, int fd, struct stat *st)
 		return sick & HEAD_REMOVED ? MPQ_GONE : MPQ_DAMAGED;
 	chunks = get(&head->chunks);
 	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
-		return MPQ_DAMAGED;
+		return damaged(q);
 	least = least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size);
 	if ((uint64_t)st->st_size >= least)
 		return MPQ_OK;
@@ -77,7 +85,7 @@ verify(const struct mpq *q, int fd, struct stat *st)
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (fstat(fd, st) == -1)
 		return -errno;
-	return (uint64_t)st->st_size >= least ? MPQ_OK : MPQ_DAMAGED;
+	return (uint64_t)st->st_size >= least ? MPQ_OK : damaged(q);
 }
 
 /* Which of the two directions does the handle take from and put to? Side 0 goes from end 1 to end 2. */

@@ -335,6 +335,57 @@ is_damaged() {
 	[[ $(<why) == "mpq-put: q: "?* ]]
 }
 
+@test "what has been found damaged is so for everybody and for good, though its bytes are put right again" {
+	local offset found=0 command
+	mpq-create q
+	mpq-put q one two
+	cp --sparse=never "$MPQ_DIR/mpq.q" model
+	for ((offset = 24; offset < 1024; offset += 8)); do # behind the words that tell of another version
+		fresh
+		poke "$offset" 255 255 255 127 255 255 255 127
+		status=0
+		timeout -k 1 5 mpq-get -n q >/dev/null 2>err || status=$?
+		((status == 1)) || continue
+		grep -q damaged err || continue
+		found=$((found + 1))
+		dd if=model of="$MPQ_DIR/mpq.q" bs=1 skip="$offset" seek="$offset" count=8 conv=notrunc status=none
+		for command in "get -n q" "put q x" "put -n q" "join -n q" "task-done q" "close q" "stat q" "wait -n q" "rm q" "get -n q"; do
+			status=0
+			# shellcheck disable=SC2086 # words
+			timeout -k 1 5 mpq-$command </dev/null >/dev/null 2>err || status=$?
+			printf 'word %s: mpq-%s: %s %s\n' "$offset" "$command" "$status" "$(<err)"
+			[[ $status == 1 ]]
+			grep -q "^mpq-${command%% *}: q: damaged" err
+		done
+	done
+	((found >= 5))
+	try 0 mpq-rm -f q
+}
+
+@test "who sleeps on a queue that another finds damaged ends with 1 as well" {
+	local pids=() pid
+	mpq-create q
+	mpq-put q one
+	cp --sparse=never "$MPQ_DIR/mpq.q" one
+	mpq-get q
+	bg mpq-get q 2>get.err
+	pids+=("$bg_pid")
+	wait_stat getters 1 q
+	bg mpq-join q 2>join.err
+	pids+=("$bg_pid")
+	bg mpq-wait q q:join 2>wait.err
+	pids+=("$bg_pid")
+	poke 24 255 255 255 127 # what kind it is
+	try 1 mpq-stat q
+	for pid in "${pids[@]}"; do
+		reap "$pid"
+		[[ $status == 1 ]]
+	done
+	for pid in get join wait; do
+		grep -q "^mpq-$pid: q: damaged" "$pid.err"
+	done
+}
+
 @test "a damaged queue does no harm to the others" {
 	model
 	mpq-create good
