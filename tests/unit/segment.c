@@ -6,7 +6,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "layout.h"
+#include "handle.h"
 #include "room.h"
 
 #define MIB ((size_t)1 << 20)
@@ -134,6 +134,36 @@ gone(void)
 	IS(mpq_get(new, text, sizeof text, &len, MPQ_NOW), MPQ_EMPTY, "which is empty");
 	mpq_detach(new);
 	mpq_detach(q);
+}
+
+/* Who removes is killed after he has flagged the segment and before he unlinks the name: whoever comes next finishes it. */
+static void
+half_removed(void)
+{
+	static const char *const next[] = { "create", "open", "remove" };
+	struct mpq_bounds bounds = { .mode = 0600 };
+	char path[120];
+	struct mpq *q, *other;
+
+	snprintf(path, sizeof path, "%s/mpq.half", room_dir);
+	for (int who = 0; who < 3; who++) {
+		q = room_queue("half", 0, 0, MPQ_QUEUE);
+		IS(mpq_put(q, "a", 1, MPQ_NOW), MPQ_OK, "put");
+		__atomic_fetch_or(&q->head->sick, HEAD_REMOVED, __ATOMIC_RELAXED);
+		if (who == 0) {
+			IS(mpq_create(&room, "half", &bounds, NULL), MPQ_OK, "half removed; %s makes a new one", next[who]);
+			other = room_open("half");
+			IS(mpq_get(other, (char[8]){ 0 }, 8, &(size_t){ 0 }, MPQ_NOW), MPQ_EMPTY, "it is empty");
+			mpq_detach(other);
+			IS(mpq_remove(&room, "half", 0, NULL), MPQ_OK, "and can be removed");
+		} else {
+			IS(who == 1 ? mpq_open(&room, "half", 0, &other, NULL) : mpq_remove(&room, "half", 0, NULL), MPQ_GONE,
+			    "half removed; %s finds none", next[who]);
+		}
+		OK(access(path, F_OK) == -1 && errno == ENOENT, "no file is left");
+		IS(mpq_put(q, "a", 1, MPQ_NOW), MPQ_GONE, "who has it open is told");
+		mpq_detach(q);
+	}
 }
 
 /* What others have planted is refused at once. */
@@ -333,6 +363,7 @@ main(void)
 	names();
 	races();
 	gone();
+	half_removed();
 	planted();
 	growth();
 	beyond_the_file();
