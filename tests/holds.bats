@@ -449,6 +449,26 @@ END
 	((took < 1000))
 }
 
+@test "a holder that is stopped, not killed, keeps what it holds" {
+	try 0 mpq-create q
+	try 0 mpq-put q a b
+	live_pid
+	try 0 mpq-get -o "$pid" q
+	kill -STOP "$pid"
+	wait_until stopped "$pid"
+	try 0 mpq-get q
+	[ "$output" = b ]
+	lasts 600 15000 3 mpq-get -t 0.6 q # longer than it takes to find a dead one
+	counts q 0 1 2
+	kill -CONT "$pid"
+	try 0 mpq-task-done -o "$pid" q
+	counts q 0 0 1
+}
+
+stopped() {
+	[[ $(ps -o stat= -p "$1") == T* ]]
+}
+
 @test "a holder keeps its message when another dies" {
 	setup_queue a b
 	live_pid

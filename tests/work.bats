@@ -542,6 +542,39 @@ setup_queue2() {
 	[[ $(cut -f 1,7 log | tail -n +2) == $'1\t1\n1\t1\n1\t1' ]]
 }
 
+@test "--joblog: a message that cannot be an argument has the Exitval 126; Receive counts standard error too" {
+	mpq-create q
+	printf 'a\0b' | mpq-put -r q
+	mpq-put q ok
+	mpq-close q
+	try 11 mpq-work -j1 --joblog log q sh -c 'echo out; echo error >&2' sh
+	[[ $(cut -f 1,6-8 log | tail -n +2) == $'1\t0\t126\t0\n2\t10\t0\t0' ]]
+}
+
+@test "--joblog: several workers share FILE: one header, a line for each message, Seq that of the queue" {
+	local one two
+	# shellcheck disable=SC2046 # numbers
+	setup_queue $(seq 40)
+	bg mpq-work -j2 --joblog log q true
+	one=$bg_pid
+	bg mpq-work -j2 --joblog log q true
+	two=$bg_pid
+	reap_all "$one" "$two"
+	[[ $(head -n 1 log) == Seq* ]]
+	[[ $(tail -n +2 log | cut -f 1 | sort -n) == "$(seq 40)" ]]
+}
+
+@test "in another queue a message begins anew: after mpq-move, MPQ_ATTEMPT is 1" {
+	mpq-create q
+	mpq-create r
+	mpq-put q m
+	try 11 mpq-work -n -T 3 -d r q sh -c 'echo "$MPQ_ATTEMPT"; exit 1'
+	[[ $output == $'1\n2\n3' ]]
+	mpq-move r q
+	try 0 mpq-work -n q sh -c 'echo "$MPQ_ATTEMPT"'
+	[[ $output == 1 ]]
+}
+
 @test "--joblog: a full disk ends the work with 1" {
 	setup_queue a b c
 	[[ -w /dev/full ]] || skip "no /dev/full"
