@@ -21,7 +21,7 @@ chunk_take(struct mpq *q, uint32_t *n)
 
 	if (c == 0)
 		return NEED_CHUNK;
-	if (!is_chunk(q, c) || HIGH(list) == 0)
+	if (!chunk_holds(q, c, 0, CHUNK) || HIGH(list) == 0)
 		return MPQ_DAMAGED;
 	set(q, &q->head->free, PAIR(chunk_next(q, c), HIGH(list) - 1));
 	set(q, &chunk_at(q, c)->use, PAIR(0, CHUNK_PAGES));

@@ -48,6 +48,25 @@ chunk_capacity(const struct mpq *q, uint32_t n)
 	return (uint32_t)(bytes <= left ? bytes : left);
 }
 
+/* Do the bytes from `from` on of what a peer says is a chunk lie inside the file? A touch behind its end is SIGBUS. */
+static inline bool
+chunk_holds(const struct mpq *q, uint32_t n, uint64_t from, uint64_t bytes)
+{
+	return is_chunk(q, n) && chunk_offset(n) + from + bytes <= q->length;
+}
+
+/* How long the file must be if `last` is its last chunk. Its descriptor is looked at only if `size`, what is known of the
+ * file, has it and might not be enough. */
+static inline uint64_t
+least_size(const struct mpq *q, uint32_t last, uint64_t size)
+{
+	if (last < FIRST_CHUNK)
+		return HEAD_BYTES;
+	if (last % GROUP == 0 || size < chunk_offset(last) + PAGE || size < descriptor_offset(last) + sizeof(struct chunk))
+		return chunk_offset(last) + PAGE;
+	return chunk_offset(last) + (size < chunk_offset(last) + CHUNK ? chunk_pages(q, last) * PAGE : PAGE);
+}
+
 /* [lock] A free chunk with all its pages; its one reference is the caller's. */
 int chunk_take(struct mpq *q, uint32_t *n);
 /* [lock] A free chunk, perhaps smaller, with room for `bytes`. */

@@ -137,6 +137,8 @@ measure_text(const struct mpq *q, struct cursor *c, int end, uint64_t *bytes)
 		const unsigned char *p = (unsigned char *)at(q, chunk_offset(c->chunk)) + c->at, *hit;
 		uint64_t here = cursor_here(c);
 
+		if (!chunk_holds(q, c->chunk, c->at, here))
+			return MPQ_DAMAGED;
 		hit = memchr(p, end, here);
 		if (hit != NULL)
 			here = (uint64_t)(hit - p) + 1;
@@ -157,6 +159,8 @@ measure_length(const struct mpq *q, struct cursor *c, uint64_t *bytes)
 	if (c->left < 4)
 		return MPQ_DAMAGED;
 	for (int i = 0; i < 4; i++) {
+		if (!chunk_holds(q, c->chunk, c->at, 1))
+			return MPQ_DAMAGED;
 		length = length << 8 | ((unsigned char *)at(q, chunk_offset(c->chunk)))[c->at];
 		if (cursor_skip(q, c, 1) != MPQ_OK)
 			return MPQ_DAMAGED;

@@ -17,18 +17,21 @@ struct get_one {
 	bool surplus, idle;
 };
 
-static void
+static int
 copy_out(struct mpq *q, const struct piece *p, uint64_t skip, unsigned char *to, size_t n)
 {
 	uint64_t from = p->from + skip;
 	uint32_t chunk = extent_walk(q, p->first, from >> CHUNK_SHIFT);
 
-	for (from &= CHUNK - 1; n > 0 && is_chunk(q, chunk); from = 0, chunk = chunk_next(q, chunk)) {
+	for (from &= CHUNK - 1; n > 0; from = 0, chunk = chunk_next(q, chunk)) {
 		size_t here = n < CHUNK - from ? n : CHUNK - from;
 
+		if (!chunk_holds(q, chunk, from, here))
+			return MPQ_DAMAGED;
 		memcpy(to, (unsigned char *)at(q, chunk_offset(chunk)) + from, here);
 		to += here, n -= here;
 	}
+	return MPQ_OK;
 }
 
 /* Is it the last message, at the tail? Then its extent becomes idle (put.c). */
@@ -86,7 +89,8 @@ get_try(struct mpq *q, struct op *op)
 	*one->len = payload;
 	if (payload > one->size || payload > SMALL)
 		return MPQ_TOOBIG;
-	copy_out(q, &p, p.framing == MPQ_LENGTHS ? 4 : 0, one->buf, payload);
+	if (copy_out(q, &p, p.framing == MPQ_LENGTHS ? 4 : 0, one->buf, payload) != MPQ_OK)
+		return MPQ_DAMAGED;
 	if ((err = shed_first(q, list, r, &p, bytes)) != MPQ_OK)
 		return err;
 	if (get(&s->size) == 0 || get(&s->bytes) < payload)
@@ -121,7 +125,10 @@ get_large(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 		return MPQ_TOOBIG;
 	}
 	p = (struct piece){ .first = run.chunk, .from = run.from };
-	copy_out(q, &p, run.framing == MPQ_LENGTHS ? 4 : 0, buf, *len);
+	if (copy_out(q, &p, run.framing == MPQ_LENGTHS ? 4 : 0, buf, *len) != MPQ_OK) {
+		op_damaged(q);
+		return MPQ_DAMAGED;
+	}
 	return mpq_settle(q, &run, 1, run.bytes, MPQ_GOT, NULL);
 }
 

@@ -27,7 +27,8 @@ struct view {
 struct mpq {
 	unsigned char *base;         /* the newest view: the whole segment as far as `mapped` */
 	uint64_t mapped;
-	uint64_t length;             /* the file was at least so long when last looked at; it never gets shorter */
+	uint64_t length;             /* the file was at least so long when last looked at, which is as often as the head or the
+	                                last chunk says that it is longer; it never gets shorter */
 	uint32_t chunks;             /* head.chunks as read under the lock, and checked against `mapped` */
 	uint32_t njournal;           /* entries of the running transaction */
 	bool gave;                   /* it has freed a record: a record taken now may be that one (extent_new) */
@@ -103,7 +104,8 @@ is_chunk(const struct mpq *q, uint32_t n)
 	return n >= FIRST_CHUNK && n < q->chunks && n % GROUP != 0;
 }
 
-/* May r be used as the number of a record? Whatever the bytes there say, the access stays inside the segment. */
+/* May r be used as the number of a record? Whatever the bytes there say, the access stays inside the segment: the last
+ * chunk may have only some of its pages, and the file ends behind them. */
 static inline bool
 is_record(const struct mpq *q, uint32_t r)
 {
@@ -111,7 +113,8 @@ is_record(const struct mpq *q, uint32_t r)
 
 	if (offset < PAGE)
 		return offset > BUILTIN_POOL;
-	return offset >= CHUNK && offset % CHUNK != 0 && is_chunk(q, offset_chunk(offset)) && offset + RECORD <= q->length;
+	return offset >= CHUNK && offset % CHUNK != 0 && is_chunk(q, offset_chunk(offset)) &&
+	    offset + RECORD <= q->length;
 }
 
 /* No list of records is longer: a bound for walks along links that a peer may have made a circle. */

@@ -14,7 +14,7 @@ is_state(struct mpq *q, uint64_t offset)
 		return false;
 	if (offset < PAGE)
 		return (offset >= STATE_FROM && offset < STATE_TO) || offset >= BUILTIN_POOL;
-	if (offset >= q->mapped || offset >> CHUNK_SHIFT >= MAX_CHUNKS)
+	if (offset >= q->length || offset >> CHUNK_SHIFT >= MAX_CHUNKS)
 		return false;
 	if (offset < CHUNK)
 		return true;         /* descriptors of group 0 */

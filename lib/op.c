@@ -33,23 +33,6 @@ op_damaged(struct mpq *q)
 	wake_send(q, &wakes);
 }
 
-/* How long the file must be for the chunks there are; UINT64_MAX: for that many it cannot be. The last one may have only
- * some of its pages, and what its descriptor says counts only as far as the file goes (chunk_capacity). */
-static uint64_t
-bytes_needed(const struct mpq *q, uint64_t chunks)
-{
-	uint64_t bytes;
-
-	if (chunks <= FIRST_CHUNK)
-		return HEAD_BYTES;
-	if (chunks >= MAX_CHUNKS)
-		return UINT64_MAX;
-	bytes = chunk_offset((uint32_t)chunks - 1);
-	if (q->length >= bytes + CHUNK || bytes + PAGE > q->length || bytes + PAGE > q->mapped)
-		return bytes + PAGE;         /* long enough in any case; or look at that first */
-	return bytes + chunk_pages(q, (uint32_t)chunks - 1) * PAGE;
-}
-
 /* The file should be longer than it was, and may have outgrown the view: look, and map more, without the lock. */
 static int
 map_all(struct mpq *q, uint64_t bytes)
@@ -84,7 +67,8 @@ op_enter(struct mpq *q, mpq_time deadline)
 		q->slot_was = q->slot;
 		q->asleep_was = q->asleep;
 		chunks = get(&q->head->chunks);
-		bytes = bytes_needed(q, chunks);
+		bytes = chunks <= FIRST_CHUNK ? HEAD_BYTES : chunks < MAX_CHUNKS ? least_size(q, (uint32_t)chunks - 1,
+		    q->length < q->mapped ? q->length : q->mapped) : UINT64_MAX;
 		/* Both: the file may have been longer already when less of it was mapped. */
 		if ((bytes > q->length || bytes > q->mapped) && bytes != UINT64_MAX) {
 			/* A dead owner's journal, if there is one, stays as it is: whoever comes next undoes it. */

@@ -40,17 +40,6 @@ ofd_lock(int fd, short type, int wait)
 	return MPQ_OK;
 }
 
-/* How long the file must be if `last` is its last chunk. Its descriptor is looked at only if it is inside. */
-static uint64_t
-least_size(const struct mpq *q, uint32_t last, uint64_t size)
-{
-	if (last < FIRST_CHUNK)
-		return HEAD_BYTES;
-	if (last % GROUP == 0 || size < chunk_offset(last) + PAGE || size < descriptor_offset(last) + sizeof(struct chunk))
-		return chunk_offset(last) + PAGE;
-	return chunk_offset(last) + chunk_capacity(q, last);
-}
-
 /* Damaged for everybody and for good: who has it open, and sleeps perhaps, looks at the mark too. */
 static int
 damaged(struct mpq *q)

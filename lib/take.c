@@ -167,7 +167,7 @@ mpq_run_map(struct mpq *q, const struct mpq_run *run, uint64_t offset, struct io
 	for (from &= CHUNK - 1; *got < n && left != 0; from = 0) {
 		uint64_t here = left < CHUNK - from ? left : CHUNK - from;
 
-		if (!is_chunk(q, chunk)) {
+		if (!chunk_holds(q, chunk, from, here)) {
 			op_damaged(q);
 			return MPQ_DAMAGED;
 		}
