@@ -12,10 +12,10 @@ FUZZ_CLANG = clang -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -g -fno-s
 FUZZ_LIB = $(LIB:%=$(FUZZ)/lib-%.o) $(if $(wildcard lib/attempt.c),$(FUZZ)/lib-attempt.o)
 SECONDS = 60
 
-EXTRA_CHECKS += "tests/model/run" "tests/fuzz/run smoke" "$(FUZZ)/sweep" "$(FUZZ)/live 5"
+EXTRA_CHECKS += "tests/model/run" "tests/fuzz/run smoke" "$(FUZZ)/sweep" "$(FUZZ)/words" "$(FUZZ)/live 5"
 LINT_SH += tests/model/run tests/fuzz/run
 
-check: $(FUZZ)/sweep $(FUZZ)/live
+check: $(FUZZ)/sweep $(FUZZ)/words $(FUZZ)/live
 
 $(FUZZ)/lib-%.o: lib/%.c $(wildcard lib/*.h)
 	@mkdir -p $(@D)
@@ -31,7 +31,7 @@ $(FUZZ)/segment: tests/fuzz/segment.c tests/fuzz/world.h $(sort $(FUZZ_LIB))
 $(FUZZ)/lengths: tests/fuzz/lengths.c tests/fuzz/world.h $(FUZZ)/cmd-input.o $(sort $(FUZZ_LIB))
 	$(FUZZ_CLANG) -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) -lpthread
 
-$(FUZZ)/sweep $(FUZZ)/live: $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/world.h tests/unit/tap.h build/lib/libmpq.a $(BUILD)/settings
+$(FUZZ)/sweep $(FUZZ)/words $(FUZZ)/live: $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/world.h tests/unit/tap.h build/lib/libmpq.a $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -o $@ $< build/lib/libmpq.a -lpthread
 
