@@ -35,6 +35,11 @@ $(FUZZ)/sweep $(FUZZ)/words $(FUZZ)/live: $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/w
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Ilib -o $@ $< build/lib/libmpq.a -lpthread
 
+# The first target without libFuzzer, for other builds.
+$(FUZZ)/replay: tests/fuzz/replay.c tests/fuzz/segment.c tests/fuzz/world.h tests/unit/tap.h build/lib/libmpq.a $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Ilib -o $@ $(filter tests/fuzz/%.c,$^) build/lib/libmpq.a -lpthread
+
 fuzz-targets: $(FUZZ_TARGETS)
 
 fuzz:

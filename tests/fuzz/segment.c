@@ -3,11 +3,12 @@
  * segment.c - a libFuzzer target: operations on a segment whose bytes somebody has changed.
  *
  * "The bytes of a segment are hostile: every offset is checked before use." Any result is right; an access outside, a
- * trap, a hang, or an allocation out of all proportion is not. The changes are made between two processes' looks, so to
- * say; live.c makes them during one.
+ * trap, a hang, or an allocation out of all proportion is not. The changes are made before the segment is opened and
+ * between two operations, of which the later goes on with what the earlier has in hand; live.c makes them during one.
  *
  * Input: a byte that chooses the segment, a byte n, n bytes of operations, then changes: a byte that says how
- * (struct change below), and its arguments. Unlike raw segments such inputs stay meaningful when mutated, and small.
+ * (change() below), and its arguments. Among the operations the byte 0x8f, or with more bits, is followed by a change
+ * too. Unlike raw segments such inputs stay meaningful when mutated, and small.
  *
  * The thread id in the lock word is left alone: a forged one is waited for, which is promised, and slow (sweep.c does it).
  */
@@ -16,8 +17,9 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define OPERATIONS_MAX 24u
+#define OPERATIONS_MAX 48u                   /* bytes, those of changes between them counted */
 #define ALL_MSGS 1000u
+#define LOCK_FLAGS 0xc0000000u               /* of the lock word: all but the owner */
 
 struct input {
 	const uint8_t *at;
@@ -111,6 +113,14 @@ change(const struct world *w, struct input *in)
 
 static volatile unsigned sink;
 
+/* What an operation has begun and a later one goes on with. */
+static struct {
+	struct mpq_run run;
+	bool has_run;
+	struct mpq_writer writer;
+	bool has_writer;
+} kept;
+
 static void
 take(struct mpq *q, uint8_t op)
 {
@@ -122,6 +132,10 @@ take(struct mpq *q, uint8_t op)
 
 	if (mpq_take(q, &want, 0, MPQ_NOW, &run) != MPQ_OK)
 		return;
+	if ((op & 0xc0) == 0x40 && !kept.has_run) {
+		kept.run = run, kept.has_run = true;
+		return;
+	}
 	sink = world_read(q, &run);
 	if (op & 0x80) {
 		(void)mpq_settle(q, &run, run.msgs, run.bytes, fates[op % 3], &world_self);
@@ -133,12 +147,29 @@ take(struct mpq *q, uint8_t op)
 		(void)mpq_settle(q, &run, msgs, bytes, fates[op % 3], &world_self);
 }                                                        /* else it stays in hand until detach */
 
+/* Go on with the run that an earlier operation has taken. */
+static void
+settle(struct mpq *q, uint8_t op)
+{
+	uint64_t msgs, bytes;
+
+	if (!kept.has_run)
+		return;
+	sink = world_read(q, &kept.run);
+	if (op & 0x10)
+		(void)mpq_attempt(q, &kept.run);
+	if (mpq_run_whole(q, &kept.run, op & 0x20 ? kept.run.bytes : kept.run.bytes / 2, &msgs, &bytes) != MPQ_OK)
+		return;
+	kept.has_run = false;
+	(void)mpq_settle(q, &kept.run, msgs, bytes, op & 0x10 ? MPQ_HOLD : MPQ_GOT, &world_self);
+}
+
 static void
 peek(struct mpq *q, uint8_t op)
 {
 	struct mpq_want want = { .msgs = 3, .bytes = UINT64_MAX, .flags = MPQ_PEEK };
 	struct mpq_run run;
-	uint64_t after = 0;
+	uint64_t after = op & 0x20 ? 1 : 0;
 
 	for (int i = 0; i < 4 && mpq_take(q, &want, after, MPQ_NOW, &run) == MPQ_OK; i++) {
 		sink = world_read(q, &run);
@@ -164,15 +195,17 @@ write_run(struct mpq *q, uint8_t op)
 {
 	static unsigned char bytes[70000];
 	size_t n = op & 0x10 ? sizeof bytes : 40;
+	struct mpq_writer *w = &kept.writer;
 	uint64_t put, put_bytes;
-	struct mpq_writer w;
 
 	memset(bytes, '\n', sizeof bytes);
-	mpq_writer_init(&w, q, MPQ_LINES);
-	if (mpq_writer_append(&w, bytes, n) == MPQ_OK)
-		(void)mpq_writer_commit(&w, n / 2, n / 2, MPQ_NOW, &put, &put_bytes);
-	if ((op & 0x20) == 0)
-		mpq_writer_reset(&w);
+	if (!kept.has_writer)
+		mpq_writer_init(w, q, MPQ_LINES);
+	if ((op & 0x40) == 0 && mpq_writer_append(w, bytes, n) == MPQ_OK && (op & 0x80) == 0)
+		(void)mpq_writer_commit(w, n / 2, n / 2, MPQ_NOW, &put, &put_bytes);
+	kept.has_writer = (op & 0x20) != 0;
+	if (!kept.has_writer)
+		mpq_writer_reset(w);
 }
 
 static void
@@ -228,9 +261,23 @@ operate(struct mpq *q, uint8_t op)
 		(void)mpq_wait(&watch, 1, MPQ_NOW);
 		break;
 	default:
+		if (op & 0x40) {
+			settle(q, op);
+			break;
+		}
 		(void)mpq_own_end(q, &world_self);
 		(void)mpq_can_put(q, MPQ_NOW);
 	}
+}
+
+/* A change among the operations: of the bytes as they are now. */
+static void
+change_now(const struct world *w, struct input *in)
+{
+	uint32_t *lock = &((struct head *)w->map)->lock;
+
+	change(w, in);
+	*lock &= LOCK_FLAGS;
 }
 
 int
@@ -245,24 +292,30 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = { data, size };
+	struct input in = { data, size }, ops;
 	unsigned which = byte(&in) % WORLDS, n;
 	struct world *w = &world[which];
-	const uint8_t *ops;
 	struct mpq *q;
 
 	world_restore(w);
+	memset(&kept, 0, sizeof kept);
 	n = byte(&in) % OPERATIONS_MAX;
 	n = n < in.left ? n : (unsigned)in.left;
-	ops = in.at;
+	ops = (struct input){ in.at, n };
 	in.at += n, in.left -= n;
 	while (in.left != 0)
 		change(w, &in);
-	((struct head *)w->map)->lock &= 0xc0000000u;
+	((struct head *)w->map)->lock &= LOCK_FLAGS;
 	if (mpq_open(&world_place, world_name[which], 0, &q, NULL) != MPQ_OK)
 		return 0;
-	for (unsigned i = 0; i < n; i++)
-		operate(q, ops[i]);
+	while (ops.left != 0) {
+		uint8_t op = byte(&ops);
+
+		if ((op & 0x8f) == 0x8f)
+			change_now(w, &ops);
+		else
+			operate(q, op);
+	}
 	(void)mpq_check(q);
 	mpq_detach(q);
 	return 0;
