@@ -17,7 +17,7 @@ tsan:
 .PHONY: tsan
 
 # What the coverage build makes besides the commands (called by tests/clean/coverage in its own tree).
-coverage-programs: $(UNITS) $(BUILD)/tests/kill $(BUILD)/tests/keeper
+coverage-programs: $(UNITS) $(BUILD)/tests/kill $(BUILD)/tests/keeper $(FUZZ)/words $(FUZZ)/sweep $(FUZZ)/live $(FUZZ)/replay
 
 coverage:
 	tests/clean/coverage $(BUILD)/coverage
