@@ -256,8 +256,7 @@ owner_leave(struct mpq *q)
 {
 	struct suspect us = { .slot = q->slot, .pid = (uint32_t)q->self.pid, .start = q->self.start };
 
-	if (q->self.pid != 0)
-		reap(q, &us);
+	reap(q, &us);
 }
 
 int
