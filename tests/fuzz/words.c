@@ -479,7 +479,7 @@ put_back(void)
 
 /* Numbers on which checks turn, for a word that is `old`: of words in pairs, each half by itself too. */
 static uint64_t
-value(uint64_t old, unsigned i)
+value(uint64_t old, size_t offset, unsigned i)
 {
 	uint32_t chunks = now.q->chunks;
 	uint32_t end = (uint32_t)(chunk_offset(chunks - 1) / RECORD);        /* a record in the last chunk */
@@ -488,11 +488,12 @@ value(uint64_t old, unsigned i)
 		PAIR(LOW(old), chunks), PAIR(FIRST_CHUNK, HIGH(old)), PAIR(end + 1000, HIGH(old)), PAIR(LOW(old), end + 1),
 		PAIR(BUILTIN_POOL / RECORD + 1, HIGH(old)), PAIR(LOW(old), BUILTIN_POOL / RECORD + 2), old + CHUNK,
 		(old & ~(uint64_t)0xff) | KIND_GARBAGE, (old & ~(uint64_t)0xff) | KIND_PUNCH, (old & ~(uint64_t)0xff) | KIND_HELD,
-		old | (uint64_t)1 << 24, (uint64_t)1 << 40, PAIR(LOW(old), 0x100 | (HIGH(old) & 0xff)) };
+		old | (uint64_t)1 << 24, (uint64_t)1 << 40, PAIR(LOW(old), 0x100 | (HIGH(old) & 0xff)),
+		PAIR(offset / RECORD, HIGH(old)) };    /* a record that follows itself */
 
 	return i < sizeof values / sizeof values[0] ? values[i] : old;
 }
-#define VALUES 24u
+#define VALUES 25u
 
 static uint64_t
 trials(void)
@@ -508,7 +509,7 @@ one_trial(uint64_t i)
 
 	put_back();
 	word = (uint64_t *)(void *)(now.q->base + offset);
-	new = value(*word, (unsigned)(i / OPERATIONS % VALUES));
+	new = value(*word, offset, (unsigned)(i / OPERATIONS % VALUES));
 	if (new == *word)
 		return;
 	*word = new;

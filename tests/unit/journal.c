@@ -96,6 +96,31 @@ refusals(void)
 	q->head->njournal = 0;
 }
 
+/* Chunks of the second group, whose descriptors are in a chunk of their own: sparse, so this costs a few pages. */
+static void
+second_group(void)
+{
+	struct mpq *far = room_queue("far", 0, 0, MPQ_QUEUE);
+	uint64_t table = chunk_offset(GROUP), data = chunk_offset(GROUP + 1), behind = chunk_offset(GROUP + 2);
+
+	OK(truncate(far->path, (off_t)(behind + CHUNK)) == 0, "a file of more than 4,096 chunks");
+	far->head->chunks = GROUP + 2;
+	OK(op_enter(far, MPQ_FOREVER) == MPQ_OK && far->length == behind + CHUNK, "it is seen whole");
+	set(far, &far->head->side[0].unused[0], 7);
+	set(far, (uint64_t *)at(far, table + 16), 8);
+	IS(journal_undo(far), MPQ_OK, "a descriptor in it is undone");
+	OK(*(uint64_t *)at(far, table + 16) == 0, "to what it was");
+	far->head->journal[0] = (struct entry){ data, 9 };
+	far->head->njournal = 1;
+	IS(journal_undo(far), MPQ_DAMAGED, "message bytes there are refused");
+	far->head->journal[0] = (struct entry){ behind, 9 };
+	IS(journal_undo(far), MPQ_DAMAGED, "and a chunk that there is only in the file");
+	OK(*(uint64_t *)at(far, data) == 0 && *(uint64_t *)at(far, behind) == 0, "nothing is written");
+	far->head->njournal = 0;
+	op_leave(far, MPQ_OK, NULL);
+	mpq_detach(far);
+}
+
 static void
 overflow(void)
 {
@@ -140,6 +165,7 @@ main(void)
 	plain();
 	interrupted();
 	refusals();
+	second_group();
 	overflow();
 	damage();
 	mpq_detach(q);
