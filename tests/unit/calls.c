@@ -482,6 +482,43 @@ processes(void)
 	plan.skip = -1;
 }
 
+/* The lock's owner does not let go, and what /proc says of it is nonsense: then its last state counts for nothing, and it
+ * has the grace of one that runs. Ours is the thread named: it lives, and is not asleep in the kernel. */
+static void
+locks(void)
+{
+	static const char *const says[] = { "", "1 no name", "1 (x)S" };
+	struct mpq *q = room_queue(NAME, 0, 0, MPQ_QUEUE), *robust = NULL;
+	bool died;
+
+	IS(mpq_open(&room, NAME, MPQ_KEEP_ROBUST, &robust, NULL), MPQ_OK, "a handle that keeps the thread's robust list");
+	for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
+		*q->lock = (uint32_t)getpid();
+		plan.call = READ, plan.once = true, plan.skip = 0, plan.says = says[i], plan.hit = false;
+		IS(lock_take(robust, MPQ_NOW, &died), MPQ_STUCK, "a lock that is not let go: \"%s\"", says[i]);
+		OK(plan.hit, "its owner was looked up");
+		IS(mpq_why(robust)->pid, getpid(), "and is named");
+	}
+	plan.says = NULL;
+	*q->lock = 0;
+	IS(lock_take(robust, in_ms(1000), &died), MPQ_OK, "when it is free it can be had");
+	lock_free(robust);
+	mpq_detach(robust);
+	mpq_detach(q);
+}
+
+/* Answers to calls that ask for nothing. */
+static void
+nothing(void)
+{
+	const uint32_t word = 1;
+
+	IS(futex_wait(&word, 2, MPQ_FOREVER), -EAGAIN, "no sleep on a word that has moved, without a deadline either");
+	IS(mpq_wait(NULL, 0, MPQ_NOW), MPQ_NOTYET, "nothing to watch is never ready");
+	OK(strcmp(mpq_strerror(1000), "unknown result") == 0, "words for a result that there is not");
+	IS(mpq_owner_of(0, &(struct mpq_owner){ 0 }), MPQ_NOPROC, "no process has number 0");
+}
+
 int
 main(void)
 {
@@ -493,5 +530,7 @@ main(void)
 	for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
 		each_fails(i);
 	processes();
+	locks();
+	nothing();
 	return tap_end();
 }
