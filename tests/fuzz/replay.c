@@ -111,7 +111,7 @@ make(struct input *in)
 	*in = *a;
 	if (roll(2) == 0) {
 		in->n = cut + (b->n - from) < INPUT_MAX ? cut + (b->n - from) : cut;
-		memcpy(in->bytes + cut, b->bytes + from, in->n - cut);
+		memmove(in->bytes + cut, b->bytes + from, in->n - cut);
 	}
 	for (size_t i = 1 + roll(4); i > 0 && in->n != 0; i--) {
 		size_t at = roll(in->n);
