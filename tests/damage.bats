@@ -136,11 +136,11 @@ is_damaged() {
 }
 
 @test "counts without messages, or of more sleepers than there can be: a getter in bulk ends" {
-	local side=256 size waiting # layout.h: the first side; its size, and its sleeping getters
-	size=$((side + 8)) waiting=$((side + 8 * 11))
+	local side=256 count waiting # layout.h: the first side; its size, and its sleeping getters
+	count=$((side + 8)) waiting=$((side + 8 * 11))
 	: >failures
 	mpq-create q
-	poke "$size" 5
+	poke "$count" 5
 	ends "5 messages, none in the lists" "get -a -t 1 q"
 	((status == 1))
 	mpq-rm -f q
