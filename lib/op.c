@@ -240,7 +240,7 @@ arrive(struct mpq *q, struct op *op)
 static int
 run(struct mpq *q, struct op *op)
 {
-	bool looked = op->deadline != MPQ_NOW, spun = false;
+	bool looked = op->deadline != MPQ_NOW, spun = false, late;
 	int r, answer;
 
 	for (;;) {
@@ -261,7 +261,8 @@ run(struct mpq *q, struct op *op)
 				continue;
 			return op_enter(q, MPQ_FOREVER) == MPQ_OK ? finish(q, op, answer) : answer;
 		}
-		if (answer == NEED_TURN && time_is_up(op)) {
+		late = time_is_up(op);       /* asked once: if it came to be up below, NEED_TURN would be the result */
+		if (answer == NEED_TURN && late) {
 			op_leave(q, answer, NULL);
 			op->slept = true;
 			continue;
@@ -272,7 +273,7 @@ run(struct mpq *q, struct op *op)
 			look_first(q);
 			continue;
 		}
-		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || time_is_up(op))
+		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || late)
 			return finish(q, op, answer);
 		if (op->watched != NULL && !spun && q->asleep == 0 && q->spin != 0 && answer != NEED_TURN) {
 			op_leave(q, answer, NULL);
