@@ -210,7 +210,7 @@ sleep_on(struct mpq *q, struct op *op, unsigned kind)
 		return provide(q, r, 0);
 	if (r != MPQ_OK)
 		return r;
-	op->slept = true;
+	op->slept = op->overslept = true;
 	op->word = word, op->seen = snapshot;
 	r = futex_wait(word, snapshot, wait_slice(op->deadline));
 	owner_look(q);
@@ -223,18 +223,19 @@ time_is_up(const struct op *op)
 	return op->deadline == MPQ_NOW || mpq_now() >= op->deadline;
 }
 
-/* Under the lock: it has slept. If the word has moved since, somebody may have counted on this process, be it that the
- * time was up or a signal came before the wake-up did. Unless it says that it is here, others are not woken for a while
- * because it is on its way. */
+/* Under the lock, perhaps written down as a sleeper: if the word has moved since the last time, somebody may have counted
+ * on this process, be it that the time was up or a signal came before the wake-up did, or that it was awake and out for
+ * what it needs. Unless it says that it is here, others are not woken for a while because it is on its way. */
 static void
 arrive(struct mpq *q, struct op *op)
 {
-	if (op->word == NULL)
+	uint32_t now;
+
+	if (op->word == NULL || (now = __atomic_load_n(op->word, __ATOMIC_RELAXED)) == op->seen)
 		return;
-	op->overslept = __atomic_load_n(op->word, __ATOMIC_RELAXED) == op->seen;
-	if (!op->overslept)
-		wake_arrived(q, op->side, op->kind);
-	op->word = NULL;
+	op->overslept = false;
+	op->seen = now;
+	wake_arrived(q, op->side, op->kind);
 }
 
 static int

@@ -31,8 +31,8 @@ struct op {
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
 	const uint64_t *watched;     /* before the first sleep, a short look whether this word is not 0 any more; NULL: none */
 	bool slept;                  /* at least once; so it is its turn, whoever else comes */
-	const uint32_t *word;        /* that it has slept on, and has not said so yet; NULL: none */
-	uint32_t seen;               /* what the word was then */
+	const uint32_t *word;        /* that it sleeps on, or last slept on; NULL: none */
+	uint32_t seen;               /* what the word was when it last had the lock */
 	bool overslept;              /* its last sleep ended by itself */
 	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;

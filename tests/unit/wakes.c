@@ -146,6 +146,42 @@ sleeper(int (*act)(struct mpq *h), unsigned n)
 	return p;
 }
 
+/* An operation that sleeps once, finds that something has to be provided, and is counted on by others meanwhile. */
+struct errand {
+	struct op op;
+	int tries;
+};
+
+static int
+errand_try(struct mpq *h, struct op *op)
+{
+	struct wakes wakes = { .any = false };
+
+	switch (((struct errand *)op)->tries++) {
+	case 0:
+		return MPQ_EMPTY;
+	case 1:
+		wake_note(h, &wakes, 0, WAIT_GET, 1);        /* as if by others, as soon as the lock is free */
+		return NEED_SELF;
+	default:
+		return MPQ_OK;
+	}
+}
+
+static void
+counted_on_while_away(void)
+{
+	struct errand errand = { .tries = 0 };
+
+	q = room_queue("wakes", 0, 0, MPQ_QUEUE);
+	op_init(&errand.op, errand_try, 0, WAIT_GET, MPQ_EMPTY, in_ms(10));
+	IS(op_run(q, &errand.op), MPQ_OK, "an operation that sleeps, and then lacks something");
+	IS(errand.tries, 3, "and tries three times");
+	IS(wake_coming(q, 0, WAIT_GET), 0, "nobody is on his way");
+	IS(mpq_check(q), MPQ_OK, "the queue is whole");
+	mpq_detach(q);
+}
+
 /* The time of a sleeper is up, and then somebody counts on him: he says that he is here, and not on his way any more. */
 static int
 get_for_a_while(struct mpq *h)
@@ -321,6 +357,7 @@ main(void)
 	several_reasons();
 	behind_one_who_comes();
 	counted_on_too_late();
+	counted_on_while_away();
 	leaves_without(false);
 	leaves_without(true);
 	shares();
