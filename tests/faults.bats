@@ -20,7 +20,11 @@ errors_of() {
 	write | writev | pwritev2) echo ENOSPC EIO EINTR EAGAIN ;;
 	poll | ppoll | futex) echo EINTR EAGAIN ENOMEM ;;
 	link | linkat | unlink | unlinkat) echo EACCES ENOSPC EIO ;;
-	set_robust_list | rt_sigaction | rt_sigprocmask | munmap) ;;
+	fork | vfork | clone | clone3) echo EAGAIN ENOMEM ;;
+	futex_waitv) echo EINTR EAGAIN ;;
+	pipe | pipe2 | eventfd2 | pidfd_open) echo EMFILE ENFILE ENOMEM ;;
+	set_robust_list | rt_sigaction | rt_sigprocmask | munmap | wait4 | waitid | kill | tkill | setpgid | arch_prctl | \
+		set_tid_address) ;;
 	*) echo ENOMEM EACCES EIO ;;
 	esac
 }
@@ -33,7 +37,7 @@ calls_of() {
 	          my $c = $1;
 	          $n{$c}++;
 	          $begun ||= /^rt_sigaction\(SIGBUS/;
-	          push @{$at{$c}}, $n{$c} if $begun && $c !~ /^(exit|exit_group|execve|brk|gettid|getpid|clock_gettime)$/;
+	          push @{$at{$c}}, $n{$c} if $begun && $c !~ /^(exit|exit_group|execve|brk|gettid|getpid|getppid|rt_sigreturn|clock_gettime)$/;
 	          END { for my $c (sort keys %at) {
 	              my @n = @{$at{$c}};
 	              splice @n, 6, @n - 8 if @n > 8 && !$ENV{MPQ_LONG};
@@ -58,17 +62,33 @@ image() {
 		mpq-create q
 		seq 200 | mpq-put q
 		;;
+	two)
+		mpq-create q
+		mpq-put q a b c
+		mpq-create to
+		;;
+	ends)
+		mpq-pipe q >/dev/null
+		mpq-put q@1 a b c
+		mpq-close -w q@1
+		;;
 	esac
 	if [[ $1 != none ]]; then
 		mv "$MPQ_DIR/mpq.q" images/q
+	fi
+	if [[ $1 == two ]]; then
+		mv "$MPQ_DIR/mpq.to" images/to
 	fi
 }
 
 restore() {
 	rm -f "$MPQ_DIR"/* "$MPQ_DIR"/.[!.]*
-	if [[ -e images/q ]]; then
-		cp --sparse=always images/q "$MPQ_DIR/mpq.q"
-	fi
+	local each
+	for each in q to; do
+		if [[ -e images/$each ]]; then
+			cp --sparse=always "images/$each" "$MPQ_DIR/mpq.$each"
+		fi
+	done
 }
 
 # bad WHAT: tells which trial went wrong, and fails.
@@ -80,7 +100,9 @@ bad() {
 
 # trial_ends COMMAND: a status, and a reason.
 trial_ends() {
-	if ((status > 11)) && [[ $trial != *signal=KILL* || $status -ne 137 ]]; then
+	if [[ $1 == mpq-work ]] && ((status == 126)); then
+		return 0             # a child could not become COMMAND
+	elif ((status > 11)) && [[ $trial != *signal=KILL* || $status -ne 137 ]]; then
 		bad "ends badly"
 	elif ((status == 1)) && ! grep -q "^$1: ." err; then
 		bad "no reason"
@@ -230,6 +252,88 @@ after_looking() {
 
 after_join() {
 	works "z "
+}
+
+after_pipe() {
+	if [[ -e $MPQ_DIR/mpq.q ]]; then
+		mpq-put q@1 z || bad "no put" || return
+		[[ $(mpq-get -n q@2) == z ]] || bad "no get"
+	elif ((status == 0)); then
+		bad "not made"
+	elif [[ -n $(ls -A "$MPQ_DIR") ]]; then
+		bad "leavings"
+	fi
+}
+
+# after_moving: each message is in one of the two, in order; killed, the one in hand may be in both.
+after_move() {
+	local there left
+	mpq-put to z || bad "no put" || return
+	there=$(mpq-get -an to | head -n -1 | tr '\n' ' ')
+	mpq-put q z || bad "no put" || return
+	left=$(mpq-get -an q | head -n -1 | tr '\n' ' ')
+	if ((status == 0)) && [[ $left ]]; then
+		bad "not all was moved: $left"
+	elif [[ $there$left == 'a b c ' ]]; then
+		return 0
+	fi
+	if ((status != 137)) || ! [[ $there$left =~ ^(a )?(a )?(b )?(b )?(c )?(c )?$ && $there$left == *a*b*c* ]]; then
+		bad "moved $there, left $left"
+	fi
+}
+
+# Each message has been worked on, or is there, or, if a call of COMMAND's own failed, has failed.
+after_work() {
+	local each left
+	mpq-put q z || bad "no put" || return
+	left=$(mpq-get -an q | head -n -1)
+	if ((status == 0 || status == 11)) && [[ $left ]]; then
+		bad "left over: $left"
+		return 1
+	fi
+	for each in a b c; do
+		grep -qx "$each" out || grep -qx "$each" <<<"$left" || ((status == 11)) || bad "$each is lost" || return
+	done
+	if ((status == 0)) && [[ $(<out) != $'a\nb\nc' ]]; then
+		bad "output $(<out)"
+	fi
+}
+
+# What was sent is received, up to what was written; the end that attach had is closed, however it ended.
+after_attach() {
+	local put=0
+	timeout 10 mpq-put q@1 z 2>err.put || put=$?
+	((put == 5)) || { ((status == 1)) && ((put == 0)); } || bad "the end is open: put $put" || return
+	case $(tr '\n' ' ' <out) in
+	"a b c ") ;;
+	"" | "a " | "a b ") ((status != 0)) || bad "it got $(<out)" ;;
+	*) bad "it got $(<out)" ;;
+	esac
+}
+
+@test "faults: pipe" {
+	prepare none
+	faults after_pipe mpq-pipe q
+}
+
+@test "faults: move" {
+	prepare two
+	faults after_move mpq-move -an q to
+}
+
+@test "faults: wait" {
+	prepare abc
+	faults after_looking mpq-wait -t 1 q:join q
+}
+
+@test "faults: work" {
+	prepare abc
+	faults after_work mpq-work -n -j1 q echo
+}
+
+@test "faults: attach" {
+	prepare ends
+	faults after_attach mpq-attach q@2
 }
 
 @test "faults: create" {
