@@ -17,7 +17,8 @@ int op_leave(struct mpq *q, int result, const struct wakes *wakes);
 
 /* One operation. `try` is called under the lock and changes the state through the journal; it returns
  *   0                the operation is done and committed,
- *   NEED_TURN        nothing is kept; others who were woken go first: it sleeps once as for `wait_code`, then its turn has come,
+ *   NEED_TURN        nothing is kept; others who were woken go first: it sleeps once as for `wait_code`, then its turn
+ *                    has come,
  *   NEED_*           nothing is kept; what is missing is provided outside the lock, and it is tried again,
  *   `wait_code`      nothing is kept; unless the deadline has passed, the process is written down as a sleeper of
  *                    `kind` and sleeps until the event word moves; then it is tried again,
@@ -29,7 +30,7 @@ struct op {
 	int wait_code;
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
-	const uint64_t *watched;     /* before the first sleep, a short look whether this word is not 0 any more; NULL: none */
+	const uint64_t *watched;     /* before the first sleep, a short look whether this is not 0 any more; NULL: none */
 	bool slept;                  /* at least once; so it is its turn, whoever else comes */
 	const uint32_t *word;        /* that it sleeps on, or last slept on; NULL: none */
 	uint32_t seen;               /* what the word was when it last had the lock */

@@ -2,9 +2,10 @@
  *
  * owner.c - slots of processes: making, finding, freeing. Taking back what the dead had is in reap.c.
  *
- * A handle has a slot only while it has messages in hand, a reservation, something to free, or sleeps, and from its first
- * bulk take on; so the table is as long as what goes on, and a process that ends in order leaves nothing in it. A holder (mpq-get -o PID) has a
- * slot for each side that it holds messages of; several commands may have taken them for it.
+ * A handle has a slot only while it has messages in hand, a reservation, something to free, or sleeps, and from its
+ * first bulk take on; so the table is as long as what goes on, and a process that ends in order leaves nothing in it. A
+ * holder (mpq-get -o PID) has a slot for each side that it holds messages of; several commands may have taken them for
+ * it.
  */
 #include <unistd.h>
 

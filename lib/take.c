@@ -33,13 +33,15 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 	return MPQ_EMPTY;
 }
 
-/* Fair shares. A bulk getter is written down as a sharer until it leaves. They take in rounds: of what is there, each gets
- * its part, divided by those who have not had theirs in this round, or who wait. Who has had his and comes again while
- * others, who were woken, are on their way, goes to sleep behind them: the last of them wakes him (op.c, pass_on). Others who
- * are busy with what they have are not waited for: he begins the next round, and leaves them their part of what is
- * there. So nobody is held up by a slow one, and nobody walks off with everything while the others are on their way. */
-/* `scarce`: there is not one message for each. Then it does not matter if one comes a little late, and it would be dear to
- * wait for him: a producer that feeds sleepers one message at a time always has one on his way. */
+/* Fair shares. A bulk getter is written down as a sharer until it leaves. They take in rounds: of what is there, each
+ * gets its part, divided by those who have not had theirs in this round, or who wait. Who has had his and comes again
+ * while others, who were woken, are on their way, goes to sleep behind them: the last of them wakes him (op.c, pass_on).
+ * Others who are busy with what they have are not waited for: he begins the next round, and leaves them their part of
+ * what is there. So nobody is held up by a slow one, and nobody walks off with everything while the others are on their
+ * way.
+ *
+ * `scarce`: there is not one message for each. Then it does not matter if one comes a little late, and it would be dear
+ * to wait for him: a producer that feeds sleepers one message at a time always has one on his way. */
 static bool
 is_our_turn(struct mpq *q, const struct op *op, bool scarce)
 {

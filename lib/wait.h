@@ -57,7 +57,7 @@ struct wakes {
 
 void wake_count(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint64_t n);
 
-/* Under the lock: a sleeper of the kind, still written down, has woken, not by itself; or is dead. */
+/* Under the lock: a sleeper of the kind, still written down, is here, and its word has moved; or it is dead. */
 void wake_arrived(struct mpq *q, uint32_t side, unsigned kind);
 /* Under the lock: getters or putters that were woken within a slice and have not arrived. */
 uint64_t wake_coming(const struct mpq *q, uint32_t side, unsigned kind);
