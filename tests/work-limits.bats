@@ -328,7 +328,7 @@ refused() {
 	setup_queue a b
 	refusing 1 '' mpq-work -j2 q true 2>err
 	reap "$bg_pid"
-	[[ $status == 1 && $(<err) == 'mpq-work: job: Resource temporarily unavailable' ]]
+	[[ $status == 1 && $(<err) == 'mpq-work: q: job: Resource temporarily unavailable' ]]
 	counts q 2 0 2
 	rm calls
 	refusing 0 '' mpq-work -j2 q true 2>err # nor the watchdog
