@@ -483,11 +483,12 @@ processes(void)
 }
 
 /* The lock's owner does not let go, and what /proc says of it is nonsense: then its last state counts for nothing, and it
- * has the grace of one that runs. Ours is the thread named: it lives, and is not asleep in the kernel. */
+ * has the grace of one that runs; one that is traced and stopped has none. Ours is the thread named: it lives, and is not
+ * asleep in the kernel. */
 static void
 locks(void)
 {
-	static const char *const says[] = { "", "1 no name", "1 (x)S" };
+	static const char *const says[] = { "", "1 no name", "1 (x)S", "1 (x) t" };
 	struct mpq *q = room_queue(NAME, 0, 0, MPQ_QUEUE), *robust = NULL;
 	bool died;
 
