@@ -751,11 +751,12 @@ short_looks(void)
 		unsigned before, after;
 		void (*does)(void);
 	} table[] = { { 2048, 2048, peer_puts }, { 64, 128, peer_puts }, { 64, 32, peer_puts_later }, { 8, 8, peer_puts_later } };
-	struct mpq_want want = { .msgs = 1, .bytes = UINT64_MAX };
+	struct mpq_want want = { .msgs = 1, .bytes = UINT64_MAX, .flags = MPQ_SHARE };
 	struct mpq_run run;
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		fresh();
+		owner_self(q);
 		q->spin = table[i].before;
 		at_release(table[i].does);
 		IS(mpq_take(q, &want, 0, in_ms(30000), &run), MPQ_OK, "a look of %u turns", table[i].before);
@@ -777,6 +778,11 @@ lock_of_nobody(void)
 	IS(op_enter(q, MPQ_FOREVER), MPQ_OK, "of one that may not be asked: it is waited for");
 	op_leave(q, MPQ_OK, NULL);
 	OK(plan[TKILL].times == 0, "it was asked");
+	*q->lock = (uint32_t)gettid();
+	expect(TKILL, 0, 1, 0, lock_let_go);
+	IS(op_enter(q, MPQ_FOREVER), MPQ_OK, "of one that is there: so is that");
+	op_leave(q, MPQ_OK, NULL);
+	OK(plan[TKILL].times == 0, "it was asked too");
 }
 
 /* Others have made the queue longer, and what is seen of the file then is rare. */
@@ -800,6 +806,14 @@ longer(void)
 		    { "mapped", "not told", "no memory", "without a name", "not as long as it says" })[i]);
 	}
 	fresh();
+	IS(truncate(q->path, (off_t)chunk_offset(3000)), 0, "a file much longer than the queue says");
+	q->head->chunks = 600;
+	IS(mpq_stat(q, &st), MPQ_OK, "as much as it says is mapped");
+	OK(q->mapped < chunk_offset(2900), "not all of it");
+	q->head->chunks = 2900;
+	IS(mpq_stat(q, &st), MPQ_OK, "it says more");
+	OK(q->mapped >= chunk_offset(2900), "that is mapped too");
+	fresh();
 	q->head->chunks = MAX_CHUNKS;
 	IS(mpq_stat(q, &st), MPQ_DAMAGED, "longer than any file");
 }
@@ -809,6 +823,7 @@ longer(void)
 static void
 views(void)
 {
+	struct mpq_stat st;
 	unsigned was;
 	int fd;
 
@@ -828,9 +843,11 @@ views(void)
 	expect(FSTAT, 0, 1, EIO, NULL);
 	IS(segment_reopen(q, &fd), MPQ_GONE, "a file that cannot be told");
 	lie = q->dev + 1, lie_about = DEVICE;
+	IS(mpq_stat(q, &st), MPQ_GONE, "the name is that of a file on another device");
 	IS(segment_reopen(q, &fd), MPQ_GONE, "another device");
 	IS(segment_unlink_if(q->path, q->dev, q->ino), MPQ_OK, "then it is not unlinked");
 	lie = q->ino + 1, lie_about = INODE;
+	IS(mpq_stat(q, &st), MPQ_GONE, "or of another file");
 	IS(segment_reopen(q, &fd), MPQ_GONE, "another file");
 	IS(segment_unlink_if(q->path, q->dev, q->ino), MPQ_OK, "nor then");
 	lie = 0;
@@ -851,7 +868,7 @@ files(void)
 	struct mpq_place here = { 0 }, some = { .trusted = friends, .ntrusted = 2 }, all = { .trust_all = 1 };
 	static const int kinds[] = { ELOOP, EISDIR, ENXIO, ENODEV };
 	char name[60];
-	struct mpq *h;
+	struct mpq *h, *other;
 	struct mpq_why why = { 0 };
 
 	all_goes_well();
@@ -861,6 +878,9 @@ files(void)
 	IS(mpq_open(NULL, name, 0, &h, NULL), MPQ_OK, "it is opened");
 	mpq_detach(h);
 	IS(mpq_open(&here, name, 0, &h, NULL), MPQ_OK, "again");
+	h->head->boot[0] = 1;
+	IS(mpq_open(NULL, name, 0, &other, NULL), MPQ_FOREIGN, "with a boot, it is looked at there too");
+	h->head->boot[0] = 0;
 	mpq_detach(h);
 	lie = 4712, lie_about = OWNER;
 	IS(mpq_open(NULL, name, 0, &h, &why), MPQ_DENIED, "somebody else's");
@@ -958,6 +978,8 @@ creations(void)
 	expect(LINKAT, 0, 1, ENOENT, NULL);
 	empty_path_works = true;
 	IS(create("new"), MPQ_OK, "no /proc, but the privilege");
+	expect(LINKAT, 0, 2, ENOENT, NULL);
+	IS(create("new"), MPQ_OK, "nor that");
 	expect(LINKAT, 0, 1, EXDEV, NULL);
 	IS(create("new"), MPQ_OK, "a file system that links nothing without a name");
 	expect(LINKAT, 0, 1, EACCES, NULL);
@@ -972,6 +994,9 @@ creations(void)
 	unlink(path);
 	lie = 0x6969, lie_about = TYPE;
 	IS(create("new"), MPQ_NODIR, "a network file system");
+	expect(OPEN, 0, 1, EOPNOTSUPP, NULL);
+	lie = 0x6969, lie_about = TYPE;
+	IS(create("new"), MPQ_NODIR, "one without files without a name");
 	expect(STATFS, 0, 2, EIO, NULL);
 	IS(create("new"), MPQ_OK, "an unknown file system is tried");
 	expect(PWRITE, 0, 1, ENOSPC, NULL);
@@ -1003,7 +1028,8 @@ creations(void)
 			_exit(1);
 		setrlimit(RLIMIT_FSIZE, &limit);
 		expect(FSTAT, 0, 1, EIO, NULL);
-		first = segment_too_long(fd, 1000000), second = segment_too_long(fd, 1000000);
+		first = segment_too_long(fd, 1000000) || segment_too_long(fd, HEAD_BYTES);
+		second = segment_too_long(fd, 1000000);
 		setrlimit(RLIMIT_FSIZE, &none);
 		_exit(!first && second ? 0 : 2);
 	}
@@ -1084,6 +1110,9 @@ openings(void)
 	fresh();
 	expect(STATFS, 0, 1, EIO, NULL);
 	IS(opens(0), MPQ_OK, "an unknown file system needs no boot");
+	lie = 0xef53, lie_about = TYPE;
+	IS(opens(0), MPQ_FOREIGN, "on a disk it would have a boot");
+	lie = 0;
 	expect(FCNTL, 0, 1, EINTR, NULL);
 	IS(opens(0), MPQ_OK, "a signal while the file is locked");
 	expect(FCNTL, 0, 1, ENOLCK, NULL);
@@ -1102,6 +1131,9 @@ openings(void)
 	while (strlen(deep) < 500)
 		strcat(deep, "/.");
 	IS(mpq_open(&far, NAME, MPQ_BRIEF, &h, NULL), MPQ_OK, "a brief handle of a long path");
+	mpq_detach(h);
+	IS(mpq_open(&room, NAME, MPQ_BRIEF, &h, NULL), MPQ_OK, "of a short one");
+	IS(opens(MPQ_BRIEF), MPQ_OK, "and a second, beside the first");
 	mpq_detach(h);
 	if ((pid = child()) == 0)
 		adopts_in_vain();

@@ -485,6 +485,38 @@ pipes(void)
 	mpq_detach(one), mpq_detach(two);
 }
 
+/* Messages that end with a chunk's last byte, and one that goes on in the next chunk from where nothing is queued. */
+static void
+chunk_ends(void)
+{
+	struct mpq *ends = room_queue("ends", 0, 0, MPQ_QUEUE);
+	struct mpq_want want = { .msgs = UINT64_MAX, .bytes = UINT64_MAX };
+	static char text[4096], got[4096];
+	struct mpq_run run;
+	int bad = 0, n = 60;
+	size_t len;
+
+	memset(text, 'x', sizeof text);
+	for (int i = 0; i < n; i++) {
+		text[0] = (char)('0' + i);
+		bad += mpq_put(ends, text, 4095, MPQ_NOW) != MPQ_OK;
+	}
+	for (int i = 0; i < n; i++)
+		bad += mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK || len != 4095 || got[0] != '0' + i || got[4094] != 'x';
+	IS(bad, 0, "messages of a page, chunk after chunk");
+	for (int i = 0; i < 15; i++)
+		bad += mpq_put(ends, text, 4000, MPQ_NOW) != MPQ_OK;
+	IS(mpq_take(ends, &want, 0, MPQ_NOW, &run), MPQ_OK, "a chunk nearly full, in hand");
+	bad += mpq_put(ends, text, 4000, MPQ_NOW) != MPQ_OK || mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK;
+	text[3999] = 'y';
+	bad += mpq_put(ends, text, 4000, MPQ_NOW) != MPQ_OK || mpq_check(ends) != MPQ_OK;
+	bad += mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK || len != 4000 || memcmp(got, text, 4000) != 0;
+	IS(bad, 0, "one more begins there and ends in the next");
+	IS(mpq_settle(ends, &run, run.msgs, run.bytes, MPQ_DONE, NULL), MPQ_OK, "settled");
+	IS(mpq_check(ends), MPQ_OK, "the queue is whole");
+	mpq_detach(ends);
+}
+
 int
 main(void)
 {
@@ -506,5 +538,6 @@ main(void)
 	bounds();
 	closing();
 	pipes();
+	chunk_ends();
 	return tap_end();
 }

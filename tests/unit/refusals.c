@@ -182,6 +182,10 @@ joins(void)
 	OK(!extent_adjoin(q, &a, &b), "nor if the second chunk does not say so");
 	chunk_at(q, 256)->link = PAIR(258, 0);
 	OK(!extent_adjoin(q, &a, &b), "or the first");
+	b.seq = 8;
+	c = a;
+	IS(extent_merge(q, BUILTIN_POOL / RECORD + 1, &c, &b), MPQ_OK, "these two become one");
+	OK(c.last == 257 && c.msgs == 2 && c.bytes == 2 * CHUNK, "of both");
 	c = b = a;
 	b.seq = 8, b.attempts = 1;
 	OK(!extent_adjoin(q, &a, &b), "nor with other attempts");
@@ -222,6 +226,50 @@ drops(void)
 	IS(extent_crumble(q, r, &p, 1, &more), MPQ_DAMAGED, "garbage that is no chunk");
 	IS(list_remove(q, &list, 0), MPQ_DAMAGED, "no record to remove");
 	leave();
+}
+
+/* ---- the table of processes ------------------------------------------------------------------------------ */
+
+static void
+owners(void)
+{
+	uint32_t slot;
+
+	enter();
+	IS(owner_slot(q, &slot), MPQ_OK, "our slot");
+	q->asleep = WAIT_GET;
+	slot_at(q, slot)->link = 5;
+	IS(owner_wait(q, 0, WAIT_PUT), MPQ_DAMAGED, "in a table that leads nowhere, we were asleep");
+	q->asleep = 0;
+	q->head->slots = PAIR(5, 5);
+	IS(owner_end(q, &q->self, 1), MPQ_DAMAGED, "a table that is none has no owners of ends");
+	IS(owner_holds(q, &q->self, 0), 0, "and no holders");
+	leave();
+}
+
+/* Messages come back to the list of those that have come back, which a peer has spoilt. */
+static void
+returns(void)
+{
+	struct piece p = { .first = 256, .last = 256, .bytes = 10, .msgs = 1, .seq = 3, .kind = KIND_RETURNED,
+		.framing = MPQ_LINES }, back = p;
+	struct wakes wakes = { 0 };
+	uint32_t head, tail, r;
+
+	for (int circle = 0; circle < 2; circle++) {
+		enter();
+		q->head->side[0].held = 5;
+		back.kind = KIND_TAKEN;
+		IS(extent_new(q, &p, &head), MPQ_OK, "one message");
+		p.seq = 10;
+		IS(extent_new(q, &p, &tail), MPQ_OK, "a later one");
+		p.seq = 3;
+		IS(extent_new(q, &back, &r), MPQ_OK, "and one to come back");
+		extent_at(q, head)->link = PAIR(head, 0);
+		q->head->side[0].returned = PAIR(circle ? head : 5, tail);
+		IS(side_return(q, r, &back, &wakes), MPQ_DAMAGED, circle ? "to a circle" : "to a list of none");
+		leave();
+	}
 }
 
 /* ---- what a process leaves ------------------------------------------------------------------------------- */
@@ -270,6 +318,47 @@ idle(void)
 	extent_at(q, LOW(get(&q->head->side[0].fresh)))->link = 5;
 	IS(side_drop_idle(q, 0), MPQ_DAMAGED, "in a list that leads nowhere");
 	leave();
+}
+
+/* What is in hand, and what a handle says of it. */
+static void
+hands(void)
+{
+	struct mpq_want want = { .msgs = 1, .bytes = UINT64_MAX };
+	static char bytes[CHUNK];
+	struct mpq_owner me;
+	struct mpq_run run, forged;
+	struct mpq_writer w;
+	uint64_t put, bytes_put;
+	char text[8] = "";
+
+	mpq_detach(q);
+	q = room_queue("refusals", 0, 0, MPQ_QUEUE);
+	IS(mpq_owner_of(getpid(), &me), MPQ_OK, "who we are");
+	IS(mpq_put(q, "one", 3, MPQ_NOW), MPQ_OK, "put");
+	IS(mpq_take(q, &want, 0, MPQ_NOW, &run), MPQ_OK, "take");
+	forged = run, forged.id = 3;
+	IS(mpq_settle(q, &forged, 1, run.bytes, MPQ_GOT, NULL), MPQ_STALE, "a run of no record");
+	q->head->slots = PAIR(5, HIGH(q->head->slots));
+	IS(mpq_settle(q, &run, 1, run.bytes, MPQ_HOLD, &me), MPQ_DAMAGED, "held, in a table that is none");
+	mpq_detach(q);
+	q = room_queue("refusals", 0, 0, MPQ_QUEUE);
+	mpq_writer_init(&w, q, MPQ_BARE);
+	IS(mpq_writer_append(&w, bytes, CHUNK), MPQ_OK, "a chunk full");
+	w.first = 5;
+	IS(mpq_writer_commit(&w, 1, CHUNK, MPQ_NOW, &put, &bytes_put), MPQ_STALE, "which begins in no chunk");
+	mpq_writer_peek(&w, 0, text, 1);
+	IS(text[0], 0, "nothing can be read there");
+	IS(get(&q->head->sick), HEAD_DAMAGED, "and the queue is damaged");
+	mpq_detach(q);
+	q = room_queue("refusals", 0, 0, MPQ_QUEUE);
+	mpq_writer_init(&w, q, MPQ_BARE);
+	memset(bytes, 'b', sizeof bytes);
+	IS(mpq_writer_append(&w, bytes, CHUNK), MPQ_OK, "a chunk full");
+	mpq_writer_peek(&w, CHUNK - 2, text, 5);
+	OK(memcmp(text, "bb\0\0", 4) == 0, "no more is read than there is");
+	extent_at(q, w.reservation)->link = 5;
+	IS(mpq_writer_commit(&w, 1, CHUNK, MPQ_NOW, &put, &bytes_put), MPQ_DAMAGED, "reserved in a list that leads nowhere");
 }
 
 /* A message that goes on in a chunk that there is not. */
@@ -358,8 +447,11 @@ main(void)
 	splits();
 	joins();
 	drops();
+	owners();
+	returns();
 	leavings();
 	idle();
+	hands();
 	broken_message();
 	wrong_ends();
 	words();
