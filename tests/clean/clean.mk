@@ -5,8 +5,8 @@
 #   make tsan          threads that do all operations at once, under the thread sanitizer, and faults that it must report
 #   make analyze       gcc -fanalyzer over lib and cmd
 #   make valgrind      each command in its main uses under memcheck
-#   make coverage      branches of the library that the tests take, by file; fails below the goals (not in check-long: the
-#                      goals are not reached yet)
+#   make coverage      branches of the library that the tests take, by file; fails below the goals (not in check-long: it
+#                      takes ten minutes)
 
 EXTRA_CHECKS += "tests/clean/tsan lib $(BUILD)/tsan 10"
 LINT_SH += tests/clean/tsan tests/clean/memcheck tests/clean/coverage

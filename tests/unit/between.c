@@ -393,7 +393,8 @@ absent(void)
 	for (int i = 0; i < 2; i++) {
 		with_absent();
 		expect(FALLOCATE, 0, 1, 0, meanwhile[i]);
-		IS(chunk_provide(q, NEED_CHUNK, 0), MPQ_OK, i == 0 ? "others were faster" : "or it may have been punched again");
+		IS(chunk_provide(q, NEED_CHUNK, 0), MPQ_OK, i == 0 ? "others were faster" :
+		    "or it may have been punched again");
 		IS(get(&q->head->free), 0, "then nothing is published");
 	}
 	with_absent();
@@ -522,6 +523,31 @@ static void
 lock_let_go(void)
 {
 	*q->lock = 0;
+}
+
+/* What a walk over all of it sees there. */
+static void
+walks(void)
+{
+	stretch(GROUP + 2);
+	for (uint32_t n = FIRST_CHUNK; n < GROUP + 2; n++)
+		if (n != GROUP) {
+			chunk_at(q, n)->use = PAIR(0, CHUNK_PAGES);
+			chunk_at(q, n)->link = n + 1 == GROUP ? n + 2 : n == GROUP + 1 ? 0 : n + 1;
+		}
+	q->head->free = PAIR(FIRST_CHUNK, GROUP + 1 - FIRST_CHUNK);
+	IS(mpq_check(q), MPQ_OK, "free chunks of two groups");
+	with_chunks(1);
+	q->head->free = 0;
+	chunk_at(q, FIRST_CHUNK)->use = PAIR(0, CHUNK_POOL << 8);
+	IS(mpq_check(q), MPQ_DAMAGED, "a pool without a page");
+	with_growing();
+	((struct pool *)at(q, chunk_offset(FIRST_CHUNK)))->state = PAIR(2 << 16, BUILTIN_POOL / RECORD + 1);
+	IS(mpq_check(q), MPQ_DAMAGED, "a pool with a free record of another");
+	fresh();
+	IS(mpq_put(q, "one", 3, MPQ_NOW), MPQ_OK, "a message");
+	q->head->pool.state = PAIR(get(&q->head->pool.state) & 0xffff0000, LOW(get(&q->head->side[0].fresh)));
+	IS(mpq_check(q), MPQ_DAMAGED, "its record is free");
 }
 
 /* ---- giving back ----------------------------------------------------------------------------------------- */
@@ -677,7 +703,8 @@ look(void (*does)(void), int msgs, enum mpq_framing framing)
 	mpq_writer_reset(&w);
 	when_pinned = does;
 	at_release(pinned);
-	if ((err = mpq_take(q, &want, 0, MPQ_NOW, &run)) == MPQ_OK && (err = mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL)) == MPQ_OK)
+	if ((err = mpq_take(q, &want, 0, MPQ_NOW, &run)) == MPQ_OK &&
+	    (err = mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL)) == MPQ_OK)
 		err = (int)run.seq * 10;
 	OK(plan[RELEASED].times == 0, "a look at %d", msgs);
 	return err;
@@ -700,7 +727,8 @@ looks(void)
 	IS(mpq_put(q, "one", 3, MPQ_NOW), MPQ_OK, "put");
 	peer = room_open(NAME);
 	IS(mpq_take(peer, &want, 0, MPQ_NOW, &theirs), MPQ_OK, "a look of another handle");
-	OK(op_enter(q, MPQ_FOREVER) == MPQ_OK && owner_self(q) == MPQ_OK && owner_slot(q, &q->slot) == MPQ_OK, "a slot of ours");
+	OK(op_enter(q, MPQ_FOREVER) == MPQ_OK && owner_self(q) == MPQ_OK && owner_slot(q, &q->slot) == MPQ_OK,
+	    "a slot of ours");
 	op_leave(q, MPQ_OK, NULL);
 	IS(mpq_settle(q, &(struct mpq_run){ .id = theirs.id }, 0, 0, MPQ_GOT, NULL), MPQ_STALE, "is not ours");
 	forged.id = PEEKED | q->slot;
@@ -750,7 +778,8 @@ short_looks(void)
 	static const struct {
 		unsigned before, after;
 		void (*does)(void);
-	} table[] = { { 2048, 2048, peer_puts }, { 64, 128, peer_puts }, { 64, 32, peer_puts_later }, { 8, 8, peer_puts_later } };
+	} table[] = { { 2048, 2048, peer_puts }, { 64, 128, peer_puts }, { 64, 32, peer_puts_later },
+		{ 8, 8, peer_puts_later } };
 	struct mpq_want want = { .msgs = 1, .bytes = UINT64_MAX, .flags = MPQ_SHARE };
 	struct mpq_run run;
 
@@ -789,6 +818,8 @@ lock_of_nobody(void)
 static void
 longer(void)
 {
+	static const int answer[] = { MPQ_OK, -EIO, -ENOMEM, MPQ_GONE, MPQ_DAMAGED };
+	static const char *const what[] = { "mapped", "not told", "no memory", "without a name", "not as long as it says" };
 	struct mpq_stat st;
 
 	for (int i = 0; i < 5; i++) {
@@ -802,8 +833,7 @@ longer(void)
 			expect(MMAP, 0, 2, ENOMEM, NULL);
 		if (i == 3)
 			unlink(q->path);
-		IS(mpq_stat(q, &st), ((int[]){ MPQ_OK, -EIO, -ENOMEM, MPQ_GONE, MPQ_DAMAGED })[i], "longer: %s", ((const char *[])
-		    { "mapped", "not told", "no memory", "without a name", "not as long as it says" })[i]);
+		IS(mpq_stat(q, &st), answer[i], "longer: %s", what[i]);
 	}
 	fresh();
 	IS(truncate(q->path, (off_t)chunk_offset(3000)), 0, "a file much longer than the queue says");
@@ -1176,6 +1206,7 @@ main(void)
 	pools();
 	far_pool();
 	growing();
+	walks();
 	punch();
 	trims();
 	looks();

@@ -502,7 +502,8 @@ chunk_ends(void)
 		bad += mpq_put(ends, text, 4095, MPQ_NOW) != MPQ_OK;
 	}
 	for (int i = 0; i < n; i++)
-		bad += mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK || len != 4095 || got[0] != '0' + i || got[4094] != 'x';
+		bad += mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK || len != 4095 || got[0] != '0' + i ||
+		    got[4094] != 'x';
 	IS(bad, 0, "messages of a page, chunk after chunk");
 	for (int i = 0; i < 15; i++)
 		bad += mpq_put(ends, text, 4000, MPQ_NOW) != MPQ_OK;
@@ -514,6 +515,15 @@ chunk_ends(void)
 	IS(bad, 0, "one more begins there and ends in the next");
 	IS(mpq_settle(ends, &run, run.msgs, run.bytes, MPQ_DONE, NULL), MPQ_OK, "settled");
 	IS(mpq_check(ends), MPQ_OK, "the queue is whole");
+	mpq_detach(ends);
+	ends = room_queue("ends", 0, 0, MPQ_QUEUE);
+	for (int i = 0; i < 21; i++)         /* the chunks have 1, 4 and 16 pages */
+		bad += mpq_put(ends, text, 4095, MPQ_NOW) != MPQ_OK;
+	bad += mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK || mpq_put(ends, text, 4095, MPQ_NOW) != MPQ_OK;
+	OK(bad == 0 && mpq_check(ends) == MPQ_OK, "behind a full chunk, the first and smallest is used again");
+	for (int i = 0; i < 21; i++)
+		bad += mpq_get(ends, got, sizeof got, &len, MPQ_NOW) != MPQ_OK || len != 4095 || memcmp(got, text, 4095) != 0;
+	IS(bad, 0, "and all is got");
 	mpq_detach(ends);
 }
 

@@ -133,7 +133,8 @@ two_chunks(struct piece *p)
 {
 	uint32_t r = 0;
 
-	*p = (struct piece){ .first = 256, .last = 257, .bytes = 2 * CHUNK, .msgs = 2, .kind = KIND_FRESH, .framing = MPQ_LINES };
+	*p = (struct piece){ .first = 256, .last = 257, .bytes = 2 * CHUNK, .msgs = 2, .kind = KIND_FRESH,
+		.framing = MPQ_LINES };
 	chunk_join(q, 256, 257);
 	IS(extent_new(q, p, &r), MPQ_OK, "an extent of two chunks");
 	return r;
@@ -209,7 +210,8 @@ drops(void)
 		r = two_chunks(&p);
 		chunk_ref(q, side == 0 ? 256 : 257);
 		chunk_at(q, side == 0 ? 256 : 257)->link = 0;
-		IS(extent_drop(q, r, &p), MPQ_DAMAGED, "a chain shared at its %s, where it breaks off", side == 0 ? "front" : "end");
+		IS(extent_drop(q, r, &p), MPQ_DAMAGED, "a chain shared at its %s, where it breaks off",
+		    side == 0 ? "front" : "end");
 		leave();
 		enter();
 		r = two_chunks(&p);
