@@ -78,6 +78,7 @@ work_signals_begin(void)
 void
 work_signals_end(void)
 {
+	signal(SIGALRM, SIG_IGN);            /* one of a window's timer may be pending, and by default it kills */
 	for (size_t i = 0; i < NSIGNALS; i++)
 		sigaction(signals[i], &before[i], NULL);
 	sigaction(SIGPIPE, &pipe_before, NULL);

@@ -282,7 +282,7 @@ after_move() {
 	fi
 }
 
-# Each message has been worked on, or is there, or, if a call of COMMAND's own failed, has failed.
+# Each message has been worked on, or is there, or, if it was COMMAND's own call, has failed, as the log says.
 after_work() {
 	local each left
 	mpq-put q z || bad "no put" || return
@@ -292,8 +292,11 @@ after_work() {
 		return 1
 	fi
 	for each in a b c; do
-		grep -qx "$each" out || grep -qx "$each" <<<"$left" || ((status == 11)) || bad "$each is lost" || return
+		grep -qx "$each" out || grep -qx "$each" <<<"$left" || ((status == 11)) ||
+			awk -F '\t' -v c="echo $each" '$9 == c && ($7 != 0 || $8 != 0) { f = 1 } END { exit !f }' log ||
+			bad "$each is lost" || return
 	done
+	rm -f log
 	if ((status == 0)) && [[ $(<out) != $'a\nb\nc' ]]; then
 		bad "output $(<out)"
 	fi
@@ -328,7 +331,7 @@ after_attach() {
 
 @test "faults: work" {
 	prepare abc
-	faults after_work mpq-work -n -j1 q echo
+	faults after_work mpq-work -n -j1 --joblog log q echo
 }
 
 @test "faults: attach" {

@@ -11,8 +11,16 @@
 #include "handle.h"
 #include "room.h"
 
-int __real_fstat(int fd, struct stat *st);
-int __wrap_fstat(int fd, struct stat *st);
+#ifdef __GLIBC__
+#define WRAPPED_FSTAT __wrap_fstat64
+#define REAL_FSTAT __real_fstat64
+#else
+#define WRAPPED_FSTAT __wrap_fstat
+#define REAL_FSTAT __real_fstat
+#endif
+
+int REAL_FSTAT(int fd, struct stat *st);
+int WRAPPED_FSTAT(int fd, struct stat *st);
 
 static struct mpq *grower;
 static int looks, grow_after;        /* so many fstats of the opener; the first of them after which it grows */
@@ -50,9 +58,9 @@ grow(void)
 }
 
 int
-__wrap_fstat(int fd, struct stat *st)
+WRAPPED_FSTAT(int fd, struct stat *st)
 {
-	int r = __real_fstat(fd, st);
+	int r = REAL_FSTAT(fd, st);
 
 	if (watching && ++looks >= grow_after) {
 		watching = false;            /* the grower makes some too */
