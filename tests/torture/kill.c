@@ -494,6 +494,10 @@ watch(unsigned slot)
 		err = mpq_wait(w, 2, deadline);
 		if (err != MPQ_OK && (err != MPQ_NOTYET || deadline == MPQ_FOREVER))
 			fault("wait: %s", mpq_strerror(err));
+		if (deadline != MPQ_FOREVER)
+			for (int i = 0; i < 2; i++)
+				if (w[i].ready == MPQ_STUCK)       /* its lock's owner was stopped: not known by then */
+					w[i].ready = 0, err = MPQ_NOTYET;
 		if (err == MPQ_OK && ((w[0].ready | w[1].ready) != 1 || ((w[0].ready | w[1].ready) & ~1) != 0))
 			fault("wait says OK, and %d, %d", w[0].ready, w[1].ready);
 		if (w[0].ready == 1)
