@@ -179,7 +179,7 @@ put_link(struct mpq *q, struct side *s, const struct put *put, uint32_t chunk, u
 }
 
 /* Most messages: they follow the last one in its extent and its chunk, or fill the idle extent where it begins. The same
- * as put_room and put_link do, in a third of the instructions; false: nothing was done, it is none of these. */
+ * as put_room and put_link do, without what they do for the other cases; false: nothing was done, it is none of these. */
 static bool
 put_quick(struct mpq *q, struct side *s, struct put *put)
 {

@@ -11,7 +11,7 @@
  * A wake costs the waker a system call and the machine two switches. So one that is on its way is not followed by
  * another for each further message: it looks when it comes, and if it leaves something, wakes the next (op.c). A
  * producer that feeds 256 sleepers one message at a time took 9.7 us of CPU for each with a wake for each, and takes
- * 0.3 us so. Who was woken may be stopped, or have no processor; so after a moment it is not counted on any more. What
+ * 0.5 us so. Who was woken may be stopped, or have no processor; so after a moment it is not counted on any more. What
  * must hold is that `coming` is never more than those who are awake, or about to be woken, and have not said so: else
  * sleepers are left to look by themselves. So everybody who is written down says that he is here, once for each time
  * that he finds the word moved.
