@@ -78,11 +78,10 @@ send_all(const struct attach_job *job)
 {
 	struct outcome *sent = &job->shared->sent;
 	struct input *in = &job->shared->in;
-	int framing = job->cli->framing;
 
 	*in = (struct input){ .fd = job->fd, .q = job->q, .patience = MPQ_FOREVER };
 	if ((sent->code = mpq_can_put(job->q, MPQ_FOREVER)) == MPQ_OK)
-		sent->code = framing == MPQ_LENGTHS ? input_lengths(in) : input_text(in, framing == MPQ_LINES ? '\n' : '\0');
+		sent->code = input_all(in, job->cli->framing);
 	if (sent->code == MPQ_INTR)
 		sent->code = -EINTR;         /* nobody has asked for that: something was not sent */
 	sent->error = in->error;

@@ -16,9 +16,9 @@ struct input {
 };
 
 /* Put all that comes until the end. 0, a code of mpq, or -errno of the queue; or in->error is set. What has been read is
- * in the queue at once. If it cannot all be put, a seekable input is left at the first byte that was not. */
-int input_text(struct input *in, int delimiter);     /* each message ends with it; the last one need not */
-int input_raw(struct input *in);                     /* all of it is one message */
-int input_lengths(struct input *in);                 /* each is preceded by its length */
+ * in the queue at once. If it cannot all be put, a seekable input is left at the first byte that was not.
+ * `framing` is one of enum mpq_framing: of messages that end with a newline or a NUL the last one may lack it; with RAW
+ * all of it is one message. */
+int input_all(struct input *in, int framing);
 
 #endif

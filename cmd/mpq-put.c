@@ -35,21 +35,11 @@ static int
 put_input(const struct cli *cli, struct mpq *q, int fd, uint64_t *put, int *broken)
 {
 	struct input in = { .fd = fd, .q = q, .patience = cli->patience };
-	mpq_time patience = cli->patience;
-	int err = mpq_can_put(q, patience == MPQ_NOW || patience == MPQ_FOREVER ? patience : mpq_now() + patience);
+	int err = mpq_can_put(q, cli_deadline(cli));
 
 	if (err != MPQ_OK)
 		return err;
-	switch (cli->framing) {
-	case RAW:
-		err = input_raw(&in);
-		break;
-	case MPQ_LENGTHS:
-		err = input_lengths(&in);
-		break;
-	default:
-		err = input_text(&in, cli->framing == MPQ_LINES ? '\n' : '\0');
-	}
+	err = input_all(&in, cli->framing);
 	*put = in.put;
 	*broken = in.error;
 	return err;

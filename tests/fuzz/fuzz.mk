@@ -10,6 +10,7 @@ FUZZ_TARGETS = $(FUZZ)/segment $(FUZZ)/lengths
 FUZZ_CLANG = clang -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer \
 	-Wall -Wextra -Wconversion -Wshadow -Ilib -Icmd -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_LIB = $(LIB:%=$(FUZZ)/lib-%.o) $(if $(wildcard lib/attempt.c),$(FUZZ)/lib-attempt.o)
+FUZZ_INPUT = $(patsubst %,$(FUZZ)/cmd-%.o,$(filter input%,$(CMD)))
 SECONDS = 60
 
 EXTRA_CHECKS += "tests/model/run" "tests/fuzz/run smoke" "$(FUZZ)/sweep" "$(FUZZ)/words" "$(FUZZ)/live 5"
@@ -28,7 +29,7 @@ $(FUZZ)/cmd-%.o: cmd/%.c $(wildcard lib/*.h cmd/*.h)
 $(FUZZ)/segment: tests/fuzz/segment.c tests/fuzz/world.h $(sort $(FUZZ_LIB))
 	$(FUZZ_CLANG) -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) -lpthread
 
-$(FUZZ)/lengths: tests/fuzz/lengths.c tests/fuzz/world.h $(FUZZ)/cmd-input.o $(sort $(FUZZ_LIB))
+$(FUZZ)/lengths: tests/fuzz/lengths.c tests/fuzz/world.h $(FUZZ_INPUT) $(sort $(FUZZ_LIB))
 	$(FUZZ_CLANG) -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) -lpthread
 
 $(FUZZ)/sweep $(FUZZ)/words $(FUZZ)/live: $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/world.h tests/unit/tap.h build/lib/libmpq.a $(BUILD)/settings

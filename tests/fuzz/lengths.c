@@ -126,7 +126,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	how = *data++, size--;
 	in.fd = source(data, size, how, &f, &thread, &threaded);
 	REQUIRE(in.fd != -1);
-	REQUIRE(input_lengths(&in) == MPQ_OK);
+	REQUIRE(input_all(&in, MPQ_LENGTHS) == MPQ_OK);
 	close(in.fd);
 	if (threaded)
 		pthread_join(thread, NULL);
