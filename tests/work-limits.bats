@@ -337,6 +337,24 @@ refused() {
 	counts q 2 0 2
 }
 
+# A window's timer may fire just before it is stopped; then its signal is pending when the worker gives up its handlers.
+# Here a signal becomes pending in each wait for a child, and the last of those, for the watchdog, is after the last window.
+@test "a timer's signal that comes after the last window does not end the worker; one of the user's does" {
+	local late=(env '--default-signal=ALRM,TERM' strace -qq -o calls -e trace=wait4 -e)
+	needs_strace
+	setup_queue
+	try 143 "${late[@]}" inject=wait4:signal=TERM mpq-work q true
+	try 0 "${late[@]}" inject=wait4:signal=ALRM mpq-work q true
+	grep '^wait4' calls
+	mpq-rm q
+	setup_queue a b
+	try 0 "${late[@]}" inject=wait4:signal=ALRM mpq-work -j1 q echo
+	[[ $output == $'a\nb' ]]
+	[[ $(grep -c "^--- SIGALRM" calls) -ge 2 ]] # those of the jobs' waits were let in by a window
+	[[ $(tail -n 1 calls) == wait4* ]]
+	counts q 0 0 0
+}
+
 # sleeps PID: it has gone to sleep since the last look, and again since.
 sleeps() {
 	local now
