@@ -116,7 +116,7 @@ pull_header(struct lengths *l, uint64_t *length)
 		*length = length_at(head);
 		valid = *length <= INT32_MAX;
 	}
-	if (!valid)
+	if (!valid && l->s->in->error == 0)
 		l->s->in->error = EBADMSG;
 	return n;
 }

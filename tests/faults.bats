@@ -397,6 +397,27 @@ after_attach() {
 	faults after_looking mpq-stat q
 }
 
+# What has come of a message says nothing about why no more came.
+# shellcheck disable=SC2094 # strace only looks for the path
+@test "a read error inside of a message or its length, -L: it is the reason, and what was read is given back" {
+	strace -o /dev/null true 2>/dev/null || skip "strace cannot trace here"
+	local part input
+	input=$(realpath in)
+	mpq-create q
+	for part in '\0\0' '\0\0\0\5ab' '\377\377\377\377' '\377\377\377\377\0\0' '\377\377\377\377\0\0\0\0\0\0\0\5ab'; do
+		# shellcheck disable=SC2059 # the escapes are meant
+		printf "\0\0\0\3one$part" >"$input"
+		{
+			try 1 strace -qqq -o trace -P "$input" -e trace=read -e inject=read:error=EIO:when=2 mpq-put -L q
+			cat >rest
+		} <"$input"
+		[[ $stderr =~ ^'mpq-put: q: standard input: '(I/O|Input/output)' error'$ ]]
+		# shellcheck disable=SC2059
+		cmp rest <(printf "$part")
+		left q one
+	done
+}
+
 # --- what a process may run out of
 
 # every_command CHECKER: each command, with arguments that would succeed, by way of the function.
