@@ -172,11 +172,24 @@ int log_line(struct work *w, const struct job *job, uint64_t received, int exitv
  * be run, and the status; or an error of the queue or system. */
 int job_start(struct work *w, struct job *job, int *fatal);
 
-/* ---- work_loop.c ------------------------------------------------------------------------------------------- */
+/* ---- work_fate.c: what becomes of a message that was taken ---------------------------------------------------- */
+
+/* No new jobs from here on; the status is this, unless one was noted before. */
+void work_stop(struct work *w, int status);
+/* A job in that state, or NULL. */
+struct job *work_first(const struct work *w, enum job_state state);
+/* Start the job. If that cannot be, the message is tried again, has failed, or is back, whatever the reason asks for. */
+void fate_start(struct work *w, struct job *job);
+/* The job has ended, with this status or by that signal, and is waited for. */
+void fate_finish(struct work *w, struct job *job, int exitval, int sig);
+/* Of one that has failed: try to put it into DEAD. If that is full up to the deadline, nothing has changed. */
+void fate_bury(struct work *w, struct job *job, mpq_time deadline);
+/* The message is counted as done, or goes back, and the place is free. */
+void fate_settle(struct work *w, struct job *job, bool done);
+
+/* ---- work_loop.c: the rounds of the worker -------------------------------------------------------------------- */
 
 /* Take and run until there is no more to do. Sets w->status and the counts. */
 void work_loop(struct work *w);
-/* No new jobs from here on; the status is this, unless one was noted before. */
-void work_stop(struct work *w, int status);
 
 #endif
