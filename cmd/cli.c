@@ -3,10 +3,8 @@
  * cli.c - options, statuses, diagnostics, the environment. See cli.h.
  */
 #include <bsd/err.h>
-#include <bsd/stdlib.h>
 #include <errno.h>
 #include <limits.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,16 +14,11 @@
 
 #include "cli.h"
 
-#define NSEC 1000000000
-#define YEARS ((double)INT64_MAX / NSEC / 4)     /* seconds; longer is for ever */
-
 void
 cli_speaks(void)
 {
 	signal(SIGXFSZ, SIG_IGN);
 }
-
-/* ---- numbers --------------------------------------------------------------------------------------------- */
 
 int
 cli_misuse(const struct cli *cli, const char *format, ...)
@@ -42,140 +35,6 @@ cli_misuse(const struct cli *cli, const char *format, ...)
 		fprintf(stderr, "%s%.*s\n", line == cli->usage ? "usage: " : "       ", (int)(end - line), line);
 	}
 	return ST_USAGE;
-}
-
-int
-cli_number(const struct cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *n)
-{
-	const char *error = NULL;
-
-	if (*text < '0' || *text > '9')
-		error = "not a number";
-	else
-		*n = (uint64_t)strtonum(text, (long long)min, (long long)(max < LLONG_MAX ? max : LLONG_MAX), &error);
-	return error == NULL ? ST_GO_ON : cli_misuse(cli, "%s: %s: %s", what, text, error);
-}
-
-int
-cli_size(const struct cli *cli, const char *what, const char *text, uint64_t *n)
-{
-	static const char units[] = "KMG";
-	size_t digits = strspn(text, "0123456789");
-	const char *unit = text[digits] != '\0' && text[digits + 1] == '\0' ? strchr(units, text[digits]) : NULL;
-	unsigned shift = unit != NULL ? 10 * (unsigned)(unit - units + 1) : 0;
-	char number[24];
-	const char *error = NULL;
-
-	if (digits == 0 || digits >= sizeof number || (text[digits] != '\0' && unit == NULL))
-		return cli_misuse(cli, "%s: %s: not a size", what, text);
-	memcpy(number, text, digits);
-	number[digits] = '\0';
-	*n = (uint64_t)strtonum(number, 0, LLONG_MAX >> shift, &error) << shift;
-	return error == NULL ? ST_GO_ON : cli_misuse(cli, "%s: %s: %s", what, text, error);
-}
-
-int
-cli_seconds(const struct cli *cli, const char *what, const char *text, mpq_time *ns)
-{
-	static const char units[] = "smhd";
-	static const double seconds[] = { 1, 60, 3600, 86400 };
-	size_t n = strspn(text, "0123456789."), digits = strspn(text, "0123456789");
-	const char *unit = text[n] != '\0' && text[n + 1] == '\0' ? strchr(units, text[n]) : NULL;
-	double value;
-
-	if (text[digits] == '.')             /* at most one point, and a digit somewhere */
-		digits += 1 + strspn(text + digits + 1, "0123456789");
-	if (n == 0 || digits != n || (n == 1 && text[0] == '.') || (text[n] != '\0' && unit == NULL))
-		return cli_misuse(cli, "%s: %s: not a number of seconds", what, text);
-	value = strtod(text, NULL) * (unit != NULL ? seconds[unit - units] : 1);
-	*ns = value > YEARS ? MPQ_FOREVER : (mpq_time)(value * NSEC);
-	if (*ns == 0 && value > 0)
-		*ns = 1;                     /* less than a nanosecond still is not "never wait" */
-	return ST_GO_ON;
-}
-
-/* ---- users ----------------------------------------------------------------------------------------------- */
-
-/* Call `each` for the entries of /etc/passwd until it says true. */
-static bool
-scan_users(bool (*each)(const struct passwd *, void *), void *arg)
-{
-	FILE *file = fopen("/etc/passwd", "re");
-	struct passwd *entry;
-	bool found = false;
-
-	if (file == NULL)
-		return false;
-	while (!found && (entry = fgetpwent(file)) != NULL)
-		found = each(entry, arg);
-	fclose(file);
-	return found;
-}
-
-struct user {
-	uid_t uid;
-	const char *name;
-	char *buf;
-	size_t size;
-};
-
-static bool
-has_uid(const struct passwd *entry, void *arg)
-{
-	struct user *user = arg;
-
-	if (entry->pw_uid != user->uid)
-		return false;
-	snprintf(user->buf, user->size, "%s", entry->pw_name);
-	return true;
-}
-
-static bool
-has_name(const struct passwd *entry, void *arg)
-{
-	struct user *user = arg;
-
-	user->uid = entry->pw_uid;
-	return strcmp(entry->pw_name, user->name) == 0;
-}
-
-const char *
-user_name(uid_t uid, char *buf, size_t size)
-{
-	struct user user = { .uid = uid, .buf = buf, .size = size };
-
-	if (!scan_users(has_uid, &user))
-		snprintf(buf, size, "%u", uid);
-	return buf;
-}
-
-/* MPQ_OWNER: names or numbers between commas, or "*". Nobody is trusted for a name that is not found. */
-static void
-parse_owners(struct cli *cli, const char *text)
-{
-	size_t room = 1;
-	char *copy, *rest, *word;
-
-	for (const char *p = text; *p != '\0'; p++)
-		room += *p == ',';
-	cli->trusted = calloc(room, sizeof *cli->trusted);
-	copy = rest = strdup(text);
-	while (cli->trusted != NULL && copy != NULL && (word = strsep(&rest, ",")) != NULL) {
-		struct user user = { .name = word };
-		const char *error;
-
-		if (strcmp(word, "*") == 0)
-			cli->place.trust_all = 1;
-		else if (*word != '\0' && scan_users(has_name, &user))
-			cli->trusted[cli->place.ntrusted++] = user.uid;
-		else if (*word >= '0' && *word <= '9') {
-			user.uid = (uid_t)strtonum(word, 0, UINT_MAX - 1, &error);
-			if (error == NULL)
-				cli->trusted[cli->place.ntrusted++] = user.uid;
-		}
-	}
-	free(copy);
-	cli->place.trusted = cli->trusted;
 }
 
 /* ---- options --------------------------------------------------------------------------------------------- */
@@ -208,7 +67,7 @@ common_option(struct cli *cli, int letter, const char *value)
 }
 
 static int
-print_out(const struct cli *cli, struct io *io, const char *format, ...)
+print_out(const struct io *io, const char *format, ...)
 {
 	va_list ap;
 	int n;
@@ -220,7 +79,6 @@ print_out(const struct cli *cli, struct io *io, const char *format, ...)
 	if (n >= 0)
 		return ST_OK;
 	warn("standard output");
-	(void)cli;
 	return ST_ERROR;
 }
 
@@ -230,9 +88,9 @@ one_option(struct cli *cli, int letter, char **argv, struct io *io)
 	const char *word = argv[optind > 0 ? optind - 1 : 0];
 
 	if (letter == 'h')
-		return print_out(cli, io, "usage: %s\n", cli->usage);
+		return print_out(io, "usage: %s\n", cli->usage);
 	if (letter == 'V')
-		return print_out(cli, io, "%s %s\n", cli->command, MPQ_VERSION_TEXT);
+		return print_out(io, "%s %s\n", cli->command, MPQ_VERSION_TEXT);
 	if (letter == ':')
 		return cli_misuse(cli, "%s: needs a value", word);
 	if (letter == '?' && optopt != 0 && strncmp(word, "--", 2) != 0)
@@ -279,7 +137,7 @@ cli_begin(struct cli *cli, int argc, char **argv, struct io *io)
 	if (dir != NULL && *dir != '\0')
 		cli->place.dir = dir;
 	if (owner != NULL && cli->place.dir == NULL)
-		parse_owners(cli, owner);
+		cli_trust(cli, owner);
 	return ST_GO_ON;
 }
 

@@ -74,11 +74,6 @@ void cli_speaks(void);
 /* Say what is wrong with the arguments, and the usage. Returns ST_USAGE. */
 int cli_misuse(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A decimal number of a range; a size with K, M, G; a time in seconds. ST_GO_ON or ST_USAGE, having said why. */
-int cli_number(const struct cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *n);
-int cli_size(const struct cli *cli, const char *what, const char *text, uint64_t *n);
-int cli_seconds(const struct cli *cli, const char *what, const char *text, mpq_time *ns);
-
 /* Report a result that is not success for the queue or end `name`, unless it is an answer and -v was not given, and
  * turn it into a status. `why` may be NULL. */
 int cli_fail(const struct cli *cli, const char *name, int code, const struct mpq_why *why);
@@ -96,7 +91,18 @@ mpq_time cli_deadline(const struct cli *cli);
 /* The owner that -o PID or -O names: 'o' with text, 'O' for the parent. ST_GO_ON or a status. */
 int cli_owner(const struct cli *cli, const char *pid, struct mpq_owner *owner);
 
-/* The name of a user, or his number in `buf`. Not by NSS: static programs cannot, and need not wait for a network. */
+/* ---- cli_numbers.c: values of options -------------------------------------------------------------------- */
+
+/* A decimal number of a range; a size with K, M, G; a time in seconds. ST_GO_ON or ST_USAGE, having said why. */
+int cli_number(const struct cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *n);
+int cli_size(const struct cli *cli, const char *what, const char *text, uint64_t *n);
+int cli_seconds(const struct cli *cli, const char *what, const char *text, mpq_time *ns);
+
+/* ---- cli_users.c: users by name and number --------------------------------------------------------------- */
+
+/* The name of a user, or his number in `buf`. */
 const char *user_name(uid_t uid, char *buf, size_t size);
+/* Trust the owners that a text as of MPQ_OWNER names: names or numbers between commas, or "*". */
+void cli_trust(struct cli *cli, const char *text);
 
 #endif
