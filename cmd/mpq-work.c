@@ -2,17 +2,14 @@
  *
  * mpq-work - run a command for each message.
  *
- * Here: options, what is checked before any message is taken, and the status. The work itself is in work_loop.c.
+ * Here: options, COMMAND and queues, and the status. What the work needs is in work_prepare.c, the work in work_loop.c.
  */
 #include <bsd/err.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -41,7 +38,6 @@ static const struct option longs[] = {
 };
 
 #define JOBS_MAX 100000              /* far more than processes can be */
-#define FILES_SPARE 32               /* descriptors besides those of the jobs */
 
 static int
 option(struct cli *cli, int letter, const char *value)
@@ -123,70 +119,6 @@ open_queues(struct work *w)
 	return ST_ERROR;
 }
 
-/* Standard output and error: one file? Then a job has one, too. */
-static bool
-same_file(int a, int b)
-{
-	struct stat st, other;
-
-	return fstat(a, &st) == 0 && fstat(b, &other) == 0 && st.st_dev == other.st_dev && st.st_ino == other.st_ino;
-}
-
-/* Each job may have two files open. COMMAND gets the limit as it was. */
-static void
-raise_files(struct work *w)
-{
-	struct rlimit more;
-
-	if (getrlimit(RLIMIT_NOFILE, &w->files) == -1)
-		return;
-	more = w->files;
-	if (more.rlim_cur == RLIM_INFINITY || more.rlim_cur >= w->njobs * 2 + FILES_SPARE)
-		return;
-	more.rlim_cur = w->njobs * 2 + FILES_SPARE < more.rlim_max ? w->njobs * 2 + FILES_SPARE : more.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &more);
-}
-
-static int
-try_spool(void)
-{
-	int fd = spool_open(), err = fd < 0 ? fd : spool_room(fd);
-
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
-static int
-prepare(struct work *w)
-{
-	int fd, err;
-
-	if ((w->null = spool_above(open("/dev/null", O_RDONLY | O_CLOEXEC))) == -1) {
-		warn("/dev/null");
-		return ST_ERROR;
-	}
-	if ((fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)) != -1) {
-		w->terminal = true;
-		close(fd);
-	}
-	raise_files(w);
-	w->one_output = same_file(w->io.out, STDERR_FILENO);
-	if (!w->ungroup && (err = try_spool()) != 0) {
-		warnc(-err, "%s", spool_dir());
-		return ST_ERROR;
-	}
-	if ((w->jobs = calloc(w->njobs, sizeof *w->jobs)) == NULL || !args_begin(w)) {
-		warn(NULL);
-		return ST_ERROR;
-	}
-	for (uint64_t i = 0; i < w->njobs; i++)
-		w->jobs[i].out = w->jobs[i].err = -1;
-	if (w->log_path != NULL && log_begin(w) != ST_GO_ON)
-		return ST_ERROR;
-	return watchdog_begin(&w->dog, w->njobs);
-}
-
 /* ---- the work and the end -------------------------------------------------------------------------------- */
 
 static int
@@ -239,15 +171,7 @@ work(struct work *w)
 static void
 clean(struct work *w)
 {
-	watchdog_end(&w->dog);
-	for (uint64_t i = 0; w->jobs != NULL && i < w->njobs; i++)
-		spool_drop(&w->jobs[i]);
-	if (w->log != -1)
-		close(w->log);
-	if (w->null != -1)
-		close(w->null);
-	args_end(w);
-	free(w->jobs);
+	work_release(w);
 	free(w->found);
 	mpq_detach(w->dead);
 	mpq_detach(w->q);
@@ -265,7 +189,7 @@ mpq_work_main(int argc, char **argv, struct io *io)
 	if (w.njobs == 0)
 		w.njobs = processors();
 	if (r == ST_GO_ON) {
-		if ((r = find_operands(&w)) == ST_GO_ON && (r = open_queues(&w)) == ST_GO_ON && (r = prepare(&w)) == ST_GO_ON)
+		if ((r = find_operands(&w)) == ST_GO_ON && (r = open_queues(&w)) == ST_GO_ON && (r = work_prepare(&w)) == ST_GO_ON)
 			r = work(&w);
 		r = count(&w, r);
 	}

@@ -87,6 +87,13 @@ struct work {
 /* *path, and *found to be freed later (may be NULL). ST_GO_ON; or ST_CANNOT_RUN or ST_NOT_FOUND, said why. */
 int work_find(const char *command, const char **path, char **found);
 
+/* ---- work_prepare.c: what the work needs of the system --------------------------------------------------- */
+
+/* Have it, before any message is taken. ST_GO_ON, or ST_ERROR, said why. */
+int work_prepare(struct work *w);
+/* Give back what there is of it. */
+void work_release(struct work *w);
+
 /* ---- work_signals.c: waiting for children and the user, without races ------------------------------------ */
 
 /* From here on INT, TERM, TSTP and CHLD come only inside of a window or a sleep. */
