@@ -23,9 +23,9 @@ COMMANDS = attach close create get join ls move pipe put rm stat task-done wait 
 LIB = alive attempt check chunk error extent get grow journal lock look op open owner peek place put reap segment side \
 	take tasks trim wait writer
 # What commands share; a static library, so that each takes what it needs.
-CMD = attach cli cli_numbers cli_users create input input_length input_raw input_text output progress show signals \
-	work_args work_fate work_find work_job work_log work_loop work_message work_prepare work_signals work_spool \
-	work_watchdog
+CMD = attach attach_command attach_group cli cli_numbers cli_users create input input_length input_raw input_text \
+	output progress show signals work_args work_fate work_find work_job work_log work_loop work_message \
+	work_prepare work_signals work_spool work_watchdog
 
 # A call of a command is mostly the start of its C library, and musl's costs a third of glibc's. It is used if its
 # compiler makes a program that runs, with what libbsd has for glibc in it. Another CC is taken to be glibc's.

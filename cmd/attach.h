@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * attach.h - the processes of mpq-attach: one that sends, one that receives, and COMMAND.
+ * attach.h - the processes of mpq-attach, grouped by file: one that sends, one that receives, and COMMAND.
  */
 #ifndef MPQ_ATTACH_H
 #define MPQ_ATTACH_H
@@ -24,6 +24,28 @@ struct attach_shared {
 	struct outcome sent, received;
 };
 
+struct attach {
+	struct cli cli;
+	char **command_line;         /* NULL: standard input and output */
+	struct mpq *q;
+	bool sends, receives;        /* END does: not both in a simplex pipe */
+	struct attach_shared *shared;
+	pid_t sender, receiver, command;     /* 0: not there, or no more */
+	int in, out;                 /* what is sent, what receives */
+	int status;                  /* COMMAND's */
+	int fatal;                   /* the signal that has ended one of the two, if we did not */
+	bool stopping;
+};
+
+/* ---- attach_group.c: all of them together ---------------------------------------------------------------- */
+
+/* Start them, and make us the owner of END. ST_GO_ON, or the status, said why: then there is nothing to wait for. */
+int attach_start(struct attach *a, const struct io *io);
+/* Until they have all ended: by themselves, or by us, since another has or a signal came. */
+void attach_wait(struct attach *a);
+
+/* ---- attach.c: one that sends, one that receives --------------------------------------------------------- */
+
 /* What of it is to be done, and with what. */
 struct attach_job {
 	const struct cli *cli;
@@ -41,6 +63,8 @@ pid_t attach_receiver(const struct attach_job *job);
 
 /* What COMMAND writes goes on to the sender; nobody but its descendants can write more. What is in its pipe is all. */
 void attach_hurry(pid_t sender);
+
+/* ---- attach_command.c: COMMAND --------------------------------------------------------------------------- */
 
 /* COMMAND, with standard input from *to, if `to` is not NULL, and standard output to *from likewise. ST_GO_ON, or
  * the status, said why. */
