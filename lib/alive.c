@@ -48,14 +48,32 @@ slurp(const char *path, char *text, size_t size)
 	return n;
 }
 
+/* /proc/PID/stat from where the name ends; NULL if it cannot be told. The name may hold anything, also parentheses, so its
+ * end is looked for from behind. */
+static const char *
+behind_name(pid_t pid, char *text, size_t size)
+{
+	char path[40];
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	return slurp(path, text, size) > 0 ? strrchr(text, ')') : NULL;
+}
+
+char
+process_state(pid_t pid)
+{
+	char text[512];
+	const char *p = behind_name(pid, text, sizeof text);
+
+	return p != NULL && p[1] == ' ' ? p[2] : (char)0;
+}
+
 uint64_t
 start_time(pid_t pid)
 {
-	char path[40], text[512], *p;
+	char text[512];
+	const char *p = behind_name(pid, text, sizeof text);
 
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	if (slurp(path, text, sizeof text) <= 0 || (p = strrchr(text, ')')) == NULL)
-		return 0;                    /* the name in parentheses may hold anything, so from behind */
 	for (int field = 2; field < START_FIELD && p != NULL; field++)
 		p = strchr(p + 1, ' ');
 	return p != NULL ? strtoull(p + 1, NULL, 10) : 0;

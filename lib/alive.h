@@ -12,6 +12,9 @@
 /* Inode of /proc/self/ns/WHICH, 0 if it cannot be told. */
 uint64_t name_space(const char *which);
 
+/* The state letter of a process, or of a thread, in /proc; 0 if it cannot be told. */
+char process_state(pid_t pid);
+
 /* Start time of a process in clock ticks since boot, 0 if it cannot be told (hidepid). */
 uint64_t start_time(pid_t pid);
 

@@ -18,14 +18,12 @@
  * A thread holds at most one segment's lock at a time, so its list has at most one node.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "alive.h"
 #include "lock.h"
 #include "wait.h"
 
@@ -79,26 +77,6 @@ list_swap_out(void)
 	syscall(SYS_set_robust_list, self.others, sizeof *self.others);
 }
 
-/* The state letter of a thread in /proc, or 0. */
-static char
-thread_state(pid_t tid)
-{
-	char path[40], text[256], *end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", tid);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return 0;
-	n = read(fd, text, sizeof text - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end != NULL && end[1] == ' ' ? end[2] : (char)0;
-}
-
 /* A slice of sleep is over. When the deadline has come, go on for a moment if the owner merely lost its processor. Who
  * waits for ever goes on unless there is no such thread: the kernel frees the word of a dead owner at once, so nobody
  * who knows the protocol has written this one. */
@@ -113,7 +91,7 @@ give_up(struct mpq *q, uint32_t word, mpq_time began, mpq_time deadline)
 		return false;
 	if (now < until)
 		return false;
-	state = thread_state(owner);
+	state = process_state(owner);
 	if (state != 'T' && state != 't' && now < until + GRACE)
 		return false;
 	q->why.pid = owner;

@@ -14,7 +14,7 @@ number=0 started=
 rm -rf "${build:?}"
 mkdir -p "$build"
 # The parts that no mutant touches.
-for f in "$here/step.c" "$lib/wait.c" "$lib/segment.c"; do
+for f in "$here/step.c" "$lib/alive.c" "$lib/wait.c" "$lib/segment.c"; do
 	# shellcheck disable=SC2086
 	$CC $CFLAGS -w -I"$lib" -c -o "$build/$(basename "$f" .c).o" "$f" || exit 1
 done

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "alive.h"
 #include "step.h"
 
 #define DEADLINE 20                  /* seconds for one trial */
@@ -247,24 +248,6 @@ set_byte(uint64_t address, uint8_t byte, uint8_t *old)
 	return ptrace(PTRACE_POKETEXT, current, (void *)at, (void *)word) == 0;
 }
 
-/* Does it sleep in a system call? Asked while it does not stop. */
-static bool
-sleeps(void)
-{
-	char path[40], text[256], *end;
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", current);
-	if ((f = fopen(path, "re")) == NULL)
-		return false;
-	n = fread(text, 1, sizeof text - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end != NULL && end[1] == ' ' && end[2] == 'S';
-}
-
 /* Resume it and wait until it stops again; if it falls asleep, tell who wants to know. */
 static enum stop
 resume(const struct trial *trial, int request, int *sig, bool *told)
@@ -283,7 +266,7 @@ resume(const struct trial *trial, int request, int *sig, bool *told)
 		return stop_of(status, sig);
 	}
 	while ((r = waitpid(current, &status, WNOHANG)) == 0)
-		if (!*told && sleeps()) {
+		if (!*told && process_state(current) == 'S') {
 			trial->blocked(trial->arg, current);
 			*told = true;
 		}

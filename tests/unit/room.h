@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alive.h"
 #include "mpq.h"
 #include "tap.h"
 
@@ -136,26 +137,6 @@ kill_child(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	reap_child(pid);
-}
-
-/* The state letter in /proc/PID/stat. */
-static inline char
-process_state(pid_t pid)
-{
-	char path[40], text[256], *end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		return 0;
-	n = read(fd, text, sizeof text - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end != NULL && end[1] == ' ' ? end[2] : (char)0;
 }
 
 /* Wait until `condition` holds, for at most ten seconds. Is it so? */
