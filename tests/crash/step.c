@@ -388,21 +388,6 @@ to_the_point(const struct trial *trial, bool *told)
 }
 
 enum end
-step_trial(const struct trial *trial)
-{
-	bool told = false;
-	enum end end;
-
-	if (!begin(trial->play, DEADLINE))
-		return current == 0 ? how_it_died() : STEP_FAILED;
-	if (trial->started != NULL)
-		trial->started(trial->arg);
-	end = to_the_point(trial, &told);
-	finish();
-	return late ? STEP_LATE : end;
-}
-
-enum end
 step_pause(const struct trial *trial, void (*paused)(void *arg, pid_t pid))
 {
 	bool told = false;
@@ -413,7 +398,7 @@ step_pause(const struct trial *trial, void (*paused)(void *arg, pid_t pid))
 	if (trial->started != NULL)
 		trial->started(trial->arg);
 	end = to_the_point(trial, &told);
-	if (end == STEP_KILLED || end == STEP_ACTED) {
+	if (paused != NULL && (end == STEP_KILLED || end == STEP_ACTED)) {
 		bool missed = end == STEP_ACTED && trial->point != NULL;
 
 		paused(trial->arg, current);
@@ -422,4 +407,10 @@ step_pause(const struct trial *trial, void (*paused)(void *arg, pid_t pid))
 	}
 	finish();
 	return late ? STEP_LATE : end;
+}
+
+enum end
+step_trial(const struct trial *trial)
+{
+	return step_pause(trial, NULL);
 }
