@@ -248,18 +248,20 @@ set_byte(uint64_t address, uint8_t byte, uint8_t *old)
 	return ptrace(PTRACE_POKETEXT, current, (void *)at, (void *)word) == 0;
 }
 
+enum pace { ONE_STEP, FREELY };      /* the type of ptrace's requests has another name in each C library */
+
 /* Resume it and wait until it stops again; if it falls asleep, tell who wants to know. */
 static enum stop
-resume(const struct trial *trial, int request, int *sig, bool *told)
+resume(const struct trial *trial, enum pace pace, int *sig, bool *told)
 {
 	int status;
 	pid_t r;
 
-	if (ptrace(request, current, NULL, (long)*sig) == -1) {
+	if (ptrace(pace == ONE_STEP ? PTRACE_SINGLESTEP : PTRACE_CONT, current, NULL, (long)*sig) == -1) {
 		current = 0;
 		return DEAD;
 	}
-	steps_taken += request == PTRACE_SINGLESTEP;
+	steps_taken += pace == ONE_STEP;
 	if (trial->blocked == NULL || *told) {
 		if (waitpid(current, &status, 0) == -1)
 			return DEAD;
@@ -293,7 +295,7 @@ step_pass(const struct trial *trial, struct pass *pass, void (*each)(void *arg, 
 				return STEP_FAILED;
 			before = address;
 		}
-		if (resume(trial, PTRACE_SINGLESTEP, &sig, &told) == DEAD)
+		if (resume(trial, ONE_STEP, &sig, &told) == DEAD)
 			return how_it_died();
 		if (flags->begun && each != NULL)
 			each(each_arg, current);
@@ -310,7 +312,7 @@ by_steps(const struct trial *trial, bool *told)
 	int sig = 0;
 
 	for (uint64_t n = trial->point->step; n > 0; n -= sig == 0) {
-		if (resume(trial, PTRACE_SINGLESTEP, &sig, told) == DEAD)
+		if (resume(trial, ONE_STEP, &sig, told) == DEAD)
 			return how_it_died();
 		if (flags->done)
 			return STEP_ACTED;   /* a shorter path this time */
@@ -327,7 +329,7 @@ step_over(const struct trial *trial, uint64_t address, uint8_t byte, bool *told)
 
 	set_byte(address, byte, NULL);
 	do
-		stop = resume(trial, PTRACE_SINGLESTEP, &sig, told);
+		stop = resume(trial, ONE_STEP, &sig, told);
 	while (stop == OTHER || (stop == TRAP && program_counter() == address));
 	if (stop != DEAD)
 		set_byte(address, 0xcc, NULL);
@@ -350,7 +352,7 @@ by_breakpoint(const struct trial *trial, bool *told)
 	if (hits == 1 && p->hit != 1 && step_over(trial, p->address, byte, told) == DEAD)
 		return how_it_died();
 	while (hits < p->hit) {
-		if ((stop = resume(trial, PTRACE_CONT, &sig, told)) == DEAD)
+		if ((stop = resume(trial, FREELY, &sig, told)) == DEAD)
 			return how_it_died();
 		if (stop == MARK)
 			return STEP_ACTED;   /* another path this time: the point was not reached */
@@ -362,7 +364,7 @@ by_breakpoint(const struct trial *trial, bool *told)
 	}
 	set_byte(p->address, byte, NULL);
 	for (uint32_t n = 0; n < p->inside; n++)
-		if (resume(trial, PTRACE_SINGLESTEP, &sig, told) == DEAD)
+		if (resume(trial, ONE_STEP, &sig, told) == DEAD)
 			return how_it_died();
 	return STEP_KILLED;
 }
@@ -374,7 +376,7 @@ to_the_end(const struct trial *trial, bool *told)
 	int sig = 0;
 
 	do
-		stop = resume(trial, PTRACE_CONT, &sig, told);
+		stop = resume(trial, FREELY, &sig, told);
 	while (stop == OTHER || stop == TRAP);
 	return stop == DEAD ? how_it_died() : STEP_ACTED;
 }
