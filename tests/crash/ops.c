@@ -14,6 +14,7 @@
 #include "alive.h"
 #include "layout.h"
 #include "scenes.h"
+#include "stage.h"
 #include "step.h"
 
 #define WORKERS 2                    /* processors, and they are noisy */
@@ -103,15 +104,9 @@ static struct mpq *
 open_end(const char *end)
 {
 	char name[20];
-	struct mpq *q;
-	int err;
 
 	snprintf(name, sizeof name, QUEUE "%s", end);
-	if ((err = mpq_open(&place, name, 0, &q, NULL)) != MPQ_OK) {
-		fprintf(stderr, "open: %s\n", mpq_strerror(err));
-		abort();
-	}
-	return q;
+	return open_queue(name);
 }
 
 static const char *
@@ -432,7 +427,6 @@ static void
 help_sleeper(void)
 {
 	struct mpq *q = open_end(actors_end());
-	struct mpq_run run;
 	struct mpq_want want = { .msgs = 1 };
 	char text[8];
 	size_t len;

@@ -19,8 +19,8 @@
 #include <sys/syscall.h>
 
 #include "layout.h"
+#include "stage.h"
 #include "step.h"
-#include "world.h"
 
 #define WORKERS 2
 #define TRIES 4
@@ -132,90 +132,13 @@ __wrap_syscall(long n, ...)
 
 /* ---- building -------------------------------------------------------------------------------------------- */
 
-static struct mpq_run run;
-static struct mpq_writer writer;
 static unsigned char buffer[2000000];
-
-static void
-need(int err)
-{
-	if (err != MPQ_OK) {
-		fprintf(stderr, "a pair cannot be built: %s\n", mpq_strerror(err));
-		abort();
-	}
-}
-
-static void
-put_text(struct mpq *q, const char *text)
-{
-	need(mpq_put(q, text, strlen(text), MPQ_NOW));
-}
 
 static void
 put_ab(struct mpq *q)
 {
 	put_text(q, "a");
 	put_text(q, "b");
-}
-
-static void
-put_abcd(struct mpq *q)
-{
-	put_ab(q);
-	put_text(q, "c");
-	put_text(q, "d");
-}
-
-static void
-put_a(struct mpq *q)
-{
-	put_text(q, "a");
-}
-
-/* Empty, with room for more. */
-static void
-used(struct mpq *q)
-{
-	size_t len;
-
-	put_a(q);
-	need(mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW));
-	need(mpq_task_done(q, NULL, 1, 0, NULL));
-}
-
-static void
-got_a(struct mpq *q)
-{
-	size_t len;
-
-	put_a(q);
-	need(mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW));
-}
-
-static void
-take_run(struct mpq *q, uint64_t n)
-{
-	struct mpq_want want = { .msgs = n, .bytes = UINT64_MAX };
-
-	need(mpq_take(q, &want, 0, MPQ_NOW, &run));
-	need(mpq_sweep(q));
-}
-
-/* It has found out who it is, and looked for dead owners just now: that is not what is tried. */
-static void
-know_self(struct mpq *q)
-{
-	struct mpq_want want = { .msgs = 1 };
-
-	if (mpq_take(q, &want, 0, in_ms(1), &run) == MPQ_OK)
-		need(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL));
-	need(mpq_sweep(q));
-}
-
-static void
-take_one(struct mpq *q)
-{
-	take_run(q, 1);
 }
 
 static void
@@ -242,23 +165,10 @@ dead_ab(struct mpq *q)
 }
 
 static void
-long_message(struct mpq *q)
-{
-	need(put_letters(q, 'z', 1300000));
-}
-
-static void
 write_lines(struct mpq *q)
 {
 	mpq_writer_init(&writer, q, MPQ_LINES);
 	need(mpq_writer_append(&writer, "l\nm\nn\n", 6));
-}
-
-static void
-letters_x(struct mpq *q)
-{
-	(void)q;
-	memset(buffer, 'x', 70000);
 }
 
 /* ---- acts ------------------------------------------------------------------------------------------------ */
@@ -275,12 +185,6 @@ note(const unsigned char *bytes, uint64_t n)
 		snprintf(me->got + used_up, sizeof me->got - used_up, " %.*s", (int)n, (const char *)bytes);
 }
 
-static int
-act_put(struct mpq *q)
-{
-	return mpq_put(q, "x", 1, MPQ_NOW);
-}
-
 /* With a deadline: whoever stands in the lock is waited for. */
 static int
 late_put(struct mpq *q)
@@ -292,12 +196,6 @@ static int
 act_put_y(struct mpq *q)
 {
 	return mpq_put(q, "y", 1, MPQ_NOW);
-}
-
-static int
-act_put_long(struct mpq *q)
-{
-	return mpq_put(q, buffer, 70000, MPQ_NOW);
 }
 
 static int
@@ -397,41 +295,9 @@ act_commit(struct mpq *q)
 }
 
 static int
-act_take(struct mpq *q)
-{
-	struct mpq_want want = { .msgs = 1, .flags = MPQ_COUNT_ATTEMPT };
-
-	return mpq_take(q, &want, 0, MPQ_NOW, &run);
-}
-
-static int
-act_settle(struct mpq *q)
-{
-	return mpq_settle(q, &run, run.msgs, run.bytes, MPQ_GOT, NULL);
-}
-
-static int
-act_settle_done(struct mpq *q)
-{
-	return mpq_settle(q, &run, run.msgs, run.bytes, MPQ_DONE, NULL);
-}
-
-static int
-act_settle_none(struct mpq *q)
-{
-	return mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL);
-}
-
-static int
 act_hold(struct mpq *q)
 {
 	return mpq_settle(q, &run, 1, run.bytes / run.msgs, MPQ_HOLD, &keeper);
-}
-
-static int
-act_done_all(struct mpq *q)
-{
-	return mpq_task_done(q, &keeper, MPQ_ALL, 0, NULL);
 }
 
 static int
@@ -444,25 +310,6 @@ static int
 act_count(struct mpq *q)
 {
 	return mpq_task_done(q, NULL, 1, 0, NULL);
-}
-
-static int
-act_close(struct mpq *q)
-{
-	return mpq_close(q, MPQ_CLOSE);
-}
-
-static int
-act_close_now(struct mpq *q)
-{
-	return mpq_close(q, MPQ_CLOSE_NOW);
-}
-
-static int
-act_remove(struct mpq *q)
-{
-	(void)q;
-	return mpq_remove(&place, QUEUE, 0, NULL);
 }
 
 static int
@@ -489,8 +336,8 @@ static const struct pair pairs[] = {
 	{ "get | get", put_ab, { NULL, act_get }, { NULL, act_get }, 0, 0 },
 	{ "the last: get | get", put_a, { NULL, act_get }, { NULL, act_get }, 0, 0 },
 	{ "take | take", put_ab, { NULL, act_take }, { NULL, act_take }, 0, 0 },
-	{ "settle | put", put_abcd, { take_two, act_settle }, { NULL, act_put }, 0, 0 },
-	{ "put | settle", put_abcd, { NULL, act_put }, { take_two, act_settle }, UNBOUNDED, 0 },
+	{ "settle | put", put_abcd, { take_two, act_settle_all }, { NULL, act_put }, 0, 0 },
+	{ "put | settle", put_abcd, { NULL, act_put }, { take_two, act_settle_all }, UNBOUNDED, 0 },
 	{ "give back | get", put_abcd, { take_two, act_settle_none }, { NULL, act_get }, 0, 0 },
 	{ "get | give back", put_abcd, { NULL, act_get }, { take_two, act_settle_none }, UNBOUNDED, 0 },
 	{ "hold | task-done", held_ab, { take_one, act_hold }, { NULL, act_done_all }, UNBOUNDED, 0 },
@@ -539,24 +386,11 @@ static const struct pair pairs[] = {
 
 static struct mpq *handle;           /* of each of the two */
 
-static struct mpq *
-open_queue(void)
-{
-	struct mpq *q;
-	int err;
-
-	if ((err = mpq_open(&place, QUEUE, 0, &q, NULL)) != MPQ_OK) {
-		fprintf(stderr, "open: %s\n", mpq_strerror(err));
-		abort();
-	}
-	return q;
-}
-
 static void
 first_ready(void *arg)
 {
 	(void)arg;
-	handle = open_queue();
+	handle = open_queue(QUEUE);
 	if (pair->first.ready != NULL)
 		pair->first.ready(handle);
 	me = &common->first;
@@ -575,7 +409,7 @@ static const struct play play = { .ready = first_ready, .act = first_act };
 static _Noreturn void
 other_main(void)
 {
-	handle = open_queue();
+	handle = open_queue(QUEUE);
 	if (pair->other.ready != NULL)
 		pair->other.ready(handle);
 	me = &common->other;
@@ -779,7 +613,7 @@ build_main(void)
 
 	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK)
 		abort();
-	q = open_queue();
+	q = open_queue(QUEUE);
 	if (pair->build != NULL)
 		pair->build(q);
 	if (pair->flags & DIES)

@@ -7,63 +7,13 @@
 #include "op.h"
 #include "owner.h"
 #include "scenes.h"
+#include "stage.h"
 
-static struct mpq_run run, run2;
-static struct mpq_writer writer;
+static struct mpq_run run2;
 static struct mpq *other;
 static struct mpq_owner me;
-static unsigned char letters[70000];
-
-static void
-need(int err)
-{
-	if (err != MPQ_OK) {
-		fprintf(stderr, "a scene cannot be built: %s\n", mpq_strerror(err));
-		abort();
-	}
-}
 
 /* ---- building -------------------------------------------------------------------------------------------- */
-
-static void
-put_text(struct mpq *q, const char *text)
-{
-	need(mpq_put(q, text, strlen(text), MPQ_NOW));
-}
-
-static void
-put_a(struct mpq *q)
-{
-	put_text(q, "a");
-}
-
-static void
-put_abcd(struct mpq *q)
-{
-	put_text(q, "a");
-	put_text(q, "b");
-	put_text(q, "c");
-	put_text(q, "d");
-}
-
-static void
-get_many(struct mpq *q, int n)
-{
-	static unsigned char buffer[200000];
-	size_t len;
-
-	while (n-- > 0)
-		need(mpq_get(q, buffer, sizeof buffer, &len, MPQ_NOW));
-}
-
-/* Empty, with room for more. */
-static void
-used(struct mpq *q)
-{
-	put_a(q);
-	get_many(q, 1);
-	need(mpq_task_done(q, NULL, 1, 0, NULL));
-}
 
 /* Its last message has left its extent behind, for the next one (put.c). */
 static void
@@ -140,14 +90,6 @@ apart_abcdef(struct mpq *q)
 }
 
 static void
-take(struct mpq *q, uint64_t n, struct mpq_run *to)
-{
-	struct mpq_want want = { .msgs = n, .bytes = UINT64_MAX };
-
-	need(mpq_take(q, &want, 0, MPQ_NOW, to));
-}
-
-static void
 hold_all(struct mpq *q)
 {
 	struct mpq_want want = { .msgs = 100, .bytes = UINT64_MAX };
@@ -170,14 +112,6 @@ got_abcd(struct mpq *q)
 	get_many(q, 3);
 }
 
-/* One is unfinished, none is there. */
-static void
-got_one_more(struct mpq *q)
-{
-	put_a(q);
-	get_many(q, 1);
-}
-
 /* One run of lines in four chunks. */
 static void
 over_four_chunks(struct mpq *q)
@@ -191,13 +125,6 @@ over_four_chunks(struct mpq *q)
 		need(mpq_writer_append(&writer, letters, 60001));
 	need(mpq_writer_commit(&writer, 3, 3 * 60001, 0, &put, &bytes));
 	mpq_writer_reset(&writer);
-}
-
-/* Of a message so long that most of its memory is given back when it has gone and nothing else is there. */
-static void
-long_message(struct mpq *q)
-{
-	need(put_letters(q, 'z', 1300000));
 }
 
 static void
@@ -232,15 +159,6 @@ abcd_everything(struct mpq *q)
 {
 	put_abcd(q);
 	everything(q);
-}
-
-static struct mpq *
-open_queue(const char *name)
-{
-	struct mpq *q;
-
-	need(mpq_open(&place, name, 0, &q, NULL));
-	return q;
 }
 
 /* "a" and "b" go from end 1 to end 2, "c" and "d" back. */
@@ -322,24 +240,6 @@ write_lines_idle(struct mpq *q)
 }
 
 static void
-letters_x(struct mpq *q)
-{
-	(void)q;
-	memset(letters, 'x', sizeof letters);
-}
-
-/* The handle has found out who it is, and dead owners have been looked for just now: that is not what is tried. */
-static void
-know_self(struct mpq *q)
-{
-	struct mpq_want want = { .msgs = 1 };
-
-	if (mpq_take(q, &want, 0, in_ms(1), &run) == MPQ_OK)
-		need(mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL));
-	need(mpq_sweep(q));
-}
-
-static void
 know_owner(struct mpq *q)
 {
 	know_self(q);
@@ -357,15 +257,7 @@ open_other(struct mpq *q)
 static void
 take_three(struct mpq *q)
 {
-	take(q, 3, &run);
-	need(mpq_sweep(q));
-}
-
-static void
-take_one(struct mpq *q)
-{
-	take(q, 1, &run);
-	need(mpq_sweep(q));
+	take_run(q, 3);
 }
 
 static int
@@ -418,21 +310,9 @@ not_our_turn(struct mpq *q)
 /* ---- acts ------------------------------------------------------------------------------------------------ */
 
 static int
-act_put(struct mpq *q)
-{
-	return mpq_put(q, "x", 1, MPQ_NOW);
-}
-
-static int
 act_put_4000(struct mpq *q)
 {
 	return mpq_put(q, letters, 4000, MPQ_NOW);
-}
-
-static int
-act_put_70000(struct mpq *q)
-{
-	return mpq_put(q, letters, 70000, MPQ_NOW);
 }
 
 static int
@@ -502,26 +382,6 @@ act_get_4000(struct mpq *q)
 }
 
 static int
-act_take(struct mpq *q)
-{
-	struct mpq_want want = { .msgs = 1, .flags = MPQ_COUNT_ATTEMPT };
-
-	return mpq_take(q, &want, 0, MPQ_NOW, &run);
-}
-
-static int
-act_settle_all(struct mpq *q)
-{
-	return mpq_settle(q, &run, run.msgs, run.bytes, MPQ_GOT, NULL);
-}
-
-static int
-act_settle_done(struct mpq *q)
-{
-	return mpq_settle(q, &run, run.msgs, run.bytes, MPQ_DONE, NULL);
-}
-
-static int
 act_settle_punch(struct mpq *q)
 {
 	int err = act_settle_done(q);
@@ -533,12 +393,6 @@ static int
 act_settle_one(struct mpq *q)
 {
 	return mpq_settle(q, &run, 1, 2, MPQ_GOT, NULL);
-}
-
-static int
-act_settle_none(struct mpq *q)
-{
-	return mpq_settle(q, &run, 0, 0, MPQ_GOT, NULL);
 }
 
 static int
@@ -563,24 +417,6 @@ static int
 act_requeue(struct mpq *q)
 {
 	return mpq_task_done(q, &keeper, 3, 1, NULL);
-}
-
-static int
-act_done_all(struct mpq *q)
-{
-	return mpq_task_done(q, &keeper, MPQ_ALL, 0, NULL);
-}
-
-static int
-act_close(struct mpq *q)
-{
-	return mpq_close(q, MPQ_CLOSE);
-}
-
-static int
-act_close_now(struct mpq *q)
-{
-	return mpq_close(q, MPQ_CLOSE_NOW);
 }
 
 static int
@@ -708,13 +544,6 @@ act_detach(struct mpq *q)
 }
 
 static int
-act_remove(struct mpq *q)
-{
-	(void)q;
-	return mpq_remove(&place, QUEUE, 0, NULL);
-}
-
-static int
 act_create(struct mpq *q)
 {
 	struct mpq_bounds bounds = { .mode = 0600 };
@@ -781,7 +610,7 @@ const struct scene scenes[] = {
 	{ .name = "put into the next chunk, with growth", .build = nearly_full, .ready = letters_x,
 	    .act = act_put_4000,
 	    .before = Q(22, 0, 0, " a*4000 b*500"), .after = Q(23, 0, 0, " a*4000 b*500 x*4000") },
-	{ .name = "put, larger than a chunk", .build = put_a, .ready = letters_x, .act = act_put_70000,
+	{ .name = "put, larger than a chunk", .build = put_a, .ready = letters_x, .act = act_put_long,
 	    .before = Q(1, 0, 0, " a"), .after = Q(2, 0, 0, " a x*70000") },
 	{ .name = "commit of a stream", .build = put_a, .ready = write_lines, .act = act_commit, .flags = REAL,
 	    .before = Q(1, 0, 0, " a"), .after = Q(4, 0, 0, " a l1 l2 l3") },
@@ -827,7 +656,7 @@ const struct scene scenes[] = {
 	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 2, 0, " c d") },
 	{ .name = "settle with memory given back", .build = long_message, .ready = take_one, .act = act_settle_punch,
 	    .before = Q(1, 0, 0, " z*1300000"), .after = Q(0, 0, 0, "") },
-	{ .name = "put into memory given back", .build = punched, .ready = letters_x, .act = act_put_70000,
+	{ .name = "put into memory given back", .build = punched, .ready = letters_x, .act = act_put_long,
 	    .before = Q(2, 0, 0, " a y*600000"), .after = Q(3, 0, 0, " a y*600000 x*70000") },
 	{ .name = "peek", .build = put_abcd, .act = act_peek, .flags = SAME,
 	    .before = Q(4, 0, 0, " a b c d"), .after = Q(4, 0, 0, " a b c d") },
@@ -898,7 +727,7 @@ const struct scene scenes[] = {
 	    .before = Q(0, 0, 0, ""), .after = Q(0, 0, 0, "") },
 	{ .name = "join, asleep", .build = put_a, .ready = know_self, .act = act_join_asleep, .flags = SAME,
 	    .before = Q(1, 0, 0, " a"), .after = Q(1, 0, 0, " a") },
-	{ .name = "watch for two things, asleep", .build = got_one_more, .ready = know_self, .act = act_watch,
+	{ .name = "watch for two things, asleep", .build = got_a, .ready = know_self, .act = act_watch,
 	    .flags = SAME | DEEP,
 	    .before = Q(1, 0, 0, ""), .after = Q(1, 0, 0, "") },
 	{ .name = "get in bulk, chunks freed", .build = over_four_chunks, .ready = know_self, .act = act_get_bulk,
