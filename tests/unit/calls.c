@@ -52,40 +52,18 @@ fails(enum call call)
 	return true;
 }
 
-#ifdef __GLIBC__
-#define WRAPPED(name) __wrap_##name##64
-#define REAL(name) __real_##name##64
-#else
-#define WRAPPED(name) __wrap_##name
-#define REAL(name) __real_##name
-#endif
-
-/* TYPE NAME(PARAMETERS), called with ARGUMENTS, failing with FAILURE. */
-#define CATCH(type, wrapped, real, call, failure, parameters, arguments)                                         \
-	type real parameters;                                                                                    \
-	type wrapped parameters;                                                                                 \
-	type wrapped parameters                                                                                  \
-	{                                                                                                        \
-		return fails(call) ? (failure) : real arguments;                                                 \
-	}
+#include "caught.h"
 
 CATCH(int, WRAPPED(fstat), REAL(fstat), FSTAT, -1, (int fd, struct stat *st), (fd, st))
 CATCH(int, WRAPPED(lstat), REAL(lstat), LSTAT, -1, (const char *path, struct stat *st), (path, st))
 CATCH(int, WRAPPED(stat), REAL(stat), STAT, -1, (const char *path, struct stat *st), (path, st))
-CATCH(void *, WRAPPED(mmap), REAL(mmap), MMAP, MAP_FAILED, (void *at, size_t n, int prot, int flags, int fd, off_t o),
-    (at, n, prot, flags, fd, o))
-CATCH(int, WRAPPED(fallocate), REAL(fallocate), FALLOCATE, -1, (int fd, int mode, off_t from, off_t n), (fd, mode, from, n))
 CATCH(int, WRAPPED(fstatfs), REAL(fstatfs), FSTATFS, -1, (int fd, struct statfs *fs), (fd, fs))
-CATCH(ssize_t, WRAPPED(pwrite), REAL(pwrite), PWRITE, -1, (int fd, const void *p, size_t n, off_t o), (fd, p, n, o))
 CATCH(struct dirent *, WRAPPED(readdir), REAL(readdir), READDIR, NULL, (DIR *d), (d))
 CATCH(int, WRAPPED(getrlimit), REAL(getrlimit), GETRLIMIT, -1, (int what, struct rlimit *limit), (what, limit))
 CATCH(DIR *, __wrap_opendir, __real_opendir, OPENDIR, NULL, (const char *path), (path))
 CATCH(int, __wrap_poll, __real_poll, POLL, -1, (struct pollfd *p, nfds_t n, int ms), (p, n, ms))
-CATCH(void *, __wrap_malloc, __real_malloc, MALLOC, NULL, (size_t n), (n))
 CATCH(void *, __wrap_calloc, __real_calloc, CALLOC, NULL, (size_t n, size_t m), (n, m))
-CATCH(int, __wrap_unlink, __real_unlink, UNLINK, -1, (const char *path), (path))
 CATCH(int, __wrap_fchmod, __real_fchmod, FCHMOD, -1, (int fd, mode_t mode), (fd, mode))
-CATCH(int, __wrap_link, __real_link, LINK, -1, (const char *a, const char *b), (a, b))
 CATCH(int, __wrap_linkat, __real_linkat, LINKAT, -1, (int a, const char *p, int b, const char *q, int flags), (a, p, b, q, flags))
 CATCH(int, __wrap_madvise, __real_madvise, MADVISE, -1, (void *at, size_t n, int advice), (at, n, advice))
 CATCH(int, __wrap_pthread_create, __real_pthread_create, PTHREAD_CREATE, EAGAIN,
@@ -105,36 +83,6 @@ __wrap_read(int fd, void *p, size_t n)
 		return -1;
 	memcpy(p, plan.says, most < n ? most : n);
 	return (ssize_t)(most < n ? most : n);
-}
-
-int REAL(openat)(int dir, const char *path, int flags, ...);
-int WRAPPED(openat)(int dir, const char *path, int flags, ...);
-int
-WRAPPED(openat)(int dir, const char *path, int flags, ...)
-{
-	return fails(OPENAT) ? -1 : REAL(openat)(dir, path, flags, 0600);
-}
-
-int REAL(open)(const char *path, int flags, ...);
-int WRAPPED(open)(const char *path, int flags, ...);
-int
-WRAPPED(open)(const char *path, int flags, ...)
-{
-	return fails(OPEN) ? -1 : REAL(open)(path, flags, 0600);
-}
-
-int REAL(fcntl)(int fd, int what, ...);
-int WRAPPED(fcntl)(int fd, int what, ...);
-int
-WRAPPED(fcntl)(int fd, int what, ...)
-{
-	va_list args;
-	void *arg;
-
-	va_start(args, what);
-	arg = va_arg(args, void *);
-	va_end(args);
-	return fails(FCNTL) ? -1 : REAL(fcntl)(fd, what, arg);
 }
 
 /* Futexes that tell of nothing are slept on again; only the others fail. */
