@@ -19,6 +19,12 @@ on() {
 	esac
 }
 
+# refuses STATUS NAME COMMAND [ARG ...]: COMMAND, by whatever path, ends with STATUS, and complains of NAME.
+refuses() {
+	try "$1" "${@:3}"
+	complains "${3##*/}: $2"
+}
+
 # --- names
 
 @test "a NAME starts with a letter, a digit or _ and goes on with letters, digits, . _ -" {
@@ -241,22 +247,15 @@ on() {
 	try 0 mpq-create to
 	for command in put get task-done join close stat move wait work attach; do
 		on "$command" p
-		try 1 "${argv[@]}"
-		complains "mpq-$command: p"
+		refuses 1 p "${argv[@]}"
 		on "$command" q@2
-		try 1 "${argv[@]}"
-		complains "mpq-$command: q@2"
+		refuses 1 q@2 "${argv[@]}"
 	done
-	try 1 mpq-attach q
-	complains "mpq-attach: q"
-	try 1 mpq-move -n q p
-	complains "mpq-move: p"
-	try 1 mpq-work -n -d p q true
-	complains "mpq-work: p"
-	try 1 mpq-pipe -o $$ p
-	complains "mpq-pipe: p"
-	try 1 mpq-pipe -o $$ q
-	complains "mpq-pipe: q"
+	refuses 1 q mpq-attach q
+	refuses 1 p mpq-move -n q p
+	refuses 1 p mpq-work -n -d p q true
+	refuses 1 p mpq-pipe -o $$ p
+	refuses 1 q mpq-pipe -o $$ q
 	stat_is state open p@1
 	stat_is state open q
 	try 0 mpq-ls p
@@ -269,8 +268,7 @@ on() {
 	export MPQ_DIR=$MPQ_DIR/none
 	for command in put get task-done join close rm stat move wait work attach; do
 		on "$command" q
-		try 6 "${argv[@]}"
-		complains "mpq-$command: q"
+		refuses 6 q "${argv[@]}"
 	done
 	try 0 mpq-rm -f q
 	silent
@@ -279,8 +277,7 @@ on() {
 		try 1 $command
 		complains "mpq-ls: $MPQ_DIR"
 	done
-	try 1 mpq-pipe p
-	complains "mpq-pipe: p"
+	refuses 1 p mpq-pipe p
 	try 1 mpq-create
 	complains mpq-create
 }
@@ -292,8 +289,7 @@ on() {
 	ln -s real "$MPQ_DIR/link"
 	for command in create put get stat rm; do
 		on "$command" q
-		MPQ_DIR=$MPQ_DIR/file try 1 "${argv[@]}"
-		complains "mpq-$command: q"
+		MPQ_DIR=$MPQ_DIR/file refuses 1 q "${argv[@]}"
 	done
 	MPQ_DIR=$MPQ_DIR/file try 1 mpq-ls
 	MPQ_DIR=$MPQ_DIR/link try 0 mpq-create q
@@ -879,23 +875,16 @@ on() {
 	local command
 	for command in put get task-done join close rm ls stat move wait work attach; do
 		on "$command" jobs
-		try 6 "${argv[@]}"
-		complains "mpq-$command: jobs"
+		refuses 6 jobs "${argv[@]}"
 		argv[0]=$(command -v "mpq-$command")
-		try 6 "${argv[@]}"
-		complains "mpq-$command: jobs"
+		refuses 6 jobs "${argv[@]}"
 	done
 	try 0 mpq-create jobs
-	try 7 mpq-create jobs
-	complains "mpq-create: jobs"
-	try 7 mpq-pipe jobs
-	complains "mpq-pipe: jobs"
-	try 6 mpq-move -n jobs to
-	complains "mpq-move: to"
-	try 6 mpq-work -n -d dead jobs true
-	complains "mpq-work: dead"
-	try 6 mpq-pipe -o $$ none@1
-	complains "mpq-pipe: none@1"
+	refuses 7 jobs mpq-create jobs
+	refuses 7 jobs mpq-pipe jobs
+	refuses 6 to mpq-move -n jobs to
+	refuses 6 dead mpq-work -n -d dead jobs true
+	refuses 6 none@1 mpq-pipe -o $$ none@1
 }
 
 @test "Empty, Full, Closed and NotYet print nothing" {
@@ -1026,16 +1015,14 @@ on() {
 
 @test "status 7: it exists" {
 	try 0 mpq-create q
-	try 7 mpq-create q
-	complains "mpq-create: q"
+	refuses 7 q mpq-create q
 }
 
 @test "status 9: task-done more often than there were tasks, and none is counted" {
 	try 0 mpq-create q
 	try 0 mpq-put q a b
 	try 0 mpq-get -n -c 2 q
-	try 9 mpq-task-done -c 3 q
-	complains "mpq-task-done: q"
+	refuses 9 q mpq-task-done -c 3 q
 	stat_is unfinished 2 q
 	try 0 mpq-task-done -c 2 q
 	try 9 mpq-task-done q
@@ -1061,10 +1048,8 @@ on() {
 	ln -s mpq.nowhere "$MPQ_DIR/mpq.dangling"
 	local name
 	for name in empty text noise zeros directory fifo symlink dangling; do
-		try 1 mpq-put "$name" x
-		complains "mpq-put: $name"
-		try 1 mpq-get -n "$name"
-		complains "mpq-get: $name"
+		refuses 1 "$name" mpq-put "$name" x
+		refuses 1 "$name" mpq-get -n "$name"
 	done
 	[ "$(cat "$MPQ_DIR/mpq.text")" = 'some text' ]
 	[ ! -e "$MPQ_DIR/mpq.nowhere" ]
@@ -1076,10 +1061,8 @@ on() {
 	seq 1000 | try 0 mpq-put q
 	local file=$MPQ_DIR/mpq.q
 	truncate -s "$(($(stat -c %s "$file") / 2))" "$file"
-	try 1 mpq-put q x
-	complains "mpq-put: q"
-	try 1 mpq-get -n q
-	complains "mpq-get: q"
+	refuses 1 q mpq-put q x
+	refuses 1 q mpq-get -n q
 }
 
 # --- closed standard descriptors
