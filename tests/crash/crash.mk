@@ -9,6 +9,7 @@
 CRASH = $(BUILD)/tests/crash
 CRASH_RUNS = "$(CRASH)/ops" "$(CRASH)/toy" "tests/crash/mutants.sh lib $(CRASH)/mutants" \
 	"$(CRASH)/pause"
+CRASH_FRAME = $(CRASH)/trials.o $(CRASH)/stage.o $(CRASH)/world.o $(CRASH)/step.o
 LINT_SH += tests/crash/mutants.sh tests/crash/pause-mutants.sh
 
 ifeq ($(shell uname -m),x86_64)
@@ -22,14 +23,14 @@ $(CRASH)/%.o: tests/crash/%.c $(BUILD)/settings
 
 # Static: no symbol is looked up in the middle of what is stepped. The clock is ours: the vDSO's reading of the kernel's
 # goes round again when a timer tick falls into it, which under single steps is nearly each time.
-$(CRASH)/ops: $(CRASH)/ops.o $(CRASH)/scenes.o $(CRASH)/stage.o $(CRASH)/world.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
+$(CRASH)/ops: $(CRASH)/ops.o $(CRASH)/scenes.o $(CRASH_FRAME) $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) -static -Wl,--wrap=clock_gettime -o $@ $^ -lpthread
 
 $(CRASH)/toy: $(CRASH)/toy.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) -static -o $@ $^ -lpthread
 
 # The wrapper sees who is woken by the clock.
-$(CRASH)/pause: $(CRASH)/pause.o $(CRASH)/stage.o $(CRASH)/world.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
+$(CRASH)/pause: $(CRASH)/pause.o $(CRASH_FRAME) $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) -static -Wl,--wrap=syscall -o $@ $^ -lpthread
 
 crash: $(CRASH)/ops $(CRASH)/toy $(CRASH)/pause

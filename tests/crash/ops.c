@@ -15,14 +15,13 @@
 #include "layout.h"
 #include "scenes.h"
 #include "stage.h"
-#include "step.h"
+#include "trials.h"
 
 #define WORKERS 2                    /* processors, and they are noisy */
 #define SLEEPY_WORKERS 8             /* trials with sleepers mostly wait */
 #define HASHED (2 * PAGE)            /* head and descriptors: all state of a small queue */
 #define IMAGES 1000
 #define LARGE ((size_t)1 << 20)      /* of larger images only every eighth is kept */
-#define TRIES 4                      /* of a trial that was late, on a noisy machine; a lost wake is late each time */
 #define FEW_KILLS 200u               /* in the short form: of long paths */
 #define FEW_IMAGES 40u               /* ... images judged */
 #define FEW_DEEP 6u                  /* ... and recovered from by steps */
@@ -31,12 +30,10 @@
 static const struct scene *scene;
 static struct image first_image, other_image;   /* of the queue, and of the other one */
 static struct mpq *victim;           /* the handle of the process that dies */
-static bool longer;
 
 static struct tally {                /* shared by the workers */
-	uint64_t kills, before, after, between, missed, varied, faults, late;
+	uint64_t kills, before, after, between, missed, varied;
 	uint64_t slowest;            /* to get the lock, ns */
-	char fault[2 * TEXT];
 } *tally;
 
 static struct images {
@@ -45,33 +42,6 @@ static struct images {
 	size_t n, seen;              /* kept, and all */
 	const unsigned char *view, *other_view;   /* of the files, in the tracer */
 } images, deeper;
-
-static int tries_left;               /* of the trial that runs */
-static bool again;                   /* it was late: try it again */
-
-__attribute__((format(printf, 1, 2))) static void
-fault(const char *format, ...)
-{
-	char text[sizeof tally->fault];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	if (__atomic_fetch_add(&tally->faults, 1, __ATOMIC_RELAXED) == 0)
-		memcpy(tally->fault, text, sizeof text);
-}
-
-/* It was not done in time: a fault if it never is. */
-static void
-late(size_t n, size_t of, const char *what, mpq_time time)
-{
-	if (tries_left > 0) {
-		again = true;
-		__atomic_fetch_add(&tally->late, 1, __ATOMIC_RELAXED);
-	} else
-		fault("kill %zu of %zu: %s took %lld ms", n, of, what, (long long)(time / MS));
-}
 
 /* ---- a clock that goes by itself ------------------------------------------------------------------------- */
 
@@ -190,30 +160,20 @@ build_main(void)
 	    ((scene->flags & TWO) && mpq_create(&place, OTHER, &bounds, NULL) != MPQ_OK))
 		abort();
 	q = open_end(scene->end != NULL ? "@1" : "");
-	if (scene->build != NULL)
-		scene->build(q);
-	if (scene->flags & DIES)
-		raise(SIGKILL);
-	mpq_detach(q);
-	_exit(0);
+	build_ends(q, scene->build, scene->flags & DIES);
 }
 
 static bool
 build(void)
 {
 	struct image none = { NULL, 0 };
-	int status = 0;
-	pid_t pid;
+	bool built;
 
 	image_restore(&none, QUEUE);
-	if ((scene->flags & NO_QUEUE) == 0) {
-		if ((pid = child()) == 0)
-			build_main();
-		status = reap_child(pid);
-	}
+	built = (scene->flags & NO_QUEUE) != 0 || build_elsewhere(build_main, scene->flags & DIES);
 	image_load(&first_image, QUEUE);
 	image_load(&other_image, OTHER);
-	return status == ((scene->flags & DIES) ? 256 + SIGKILL : 0);
+	return built;
 }
 
 /* The judge's words are one of the two. */
@@ -232,7 +192,7 @@ expect(const char *what, size_t n, size_t of)
 	else if (scene->between != NULL && says(&v, scene->between))
 		__atomic_fetch_add(&tally->between, 1, __ATOMIC_RELAXED);
 	else if (v.lock > SECOND)
-		late(n, of, "the lock", v.lock);
+		late("%s %zu of %zu: the lock took %lld ms", what, n, of, (long long)(v.lock / MS));
 	else
 		fault("%s %zu of %zu: \"%s\"", what, n, of, v.text);
 }
@@ -346,7 +306,7 @@ stride(size_t n, size_t few)
 static void
 judge_images(const char *what, const struct images *im)
 {
-	for (size_t i = 0; i < im->n && tally->faults == 0; i += stride(im->n, FEW_IMAGES)) {
+	for (size_t i = 0; i < im->n && trouble->faults == 0; i += stride(im->n, FEW_IMAGES)) {
 		restore(&im->image[i], &im->other[i]);
 		expect(what, i, im->n);
 	}
@@ -360,7 +320,7 @@ recover_images(size_t *instructions)
 	struct trial trial = { .play = &recovery };
 	size_t all = 0;
 
-	for (size_t i = 0; i < images.n && tally->faults == 0; i += stride(images.n, FEW_DEEP)) {
+	for (size_t i = 0; i < images.n && trouble->faults == 0; i += stride(images.n, FEW_DEEP)) {
 		restore(&images.image[i], &images.other[i]);
 		view_open(&deeper);
 		if (step_pass(&trial, &pass, look, &deeper) != STEP_ACTED)
@@ -465,7 +425,7 @@ see_sleeper(pid_t pid, struct mpq *q, size_t n, size_t of)
 	}
 	UNTIL(sleeper->done);
 	if (!sleeper->done || sleeper->when - since > SECOND)
-		late(n, of, "the sleeper", mpq_now() - since);
+		late("kill %zu of %zu: the sleeper took %lld ms", n, of, (long long)((mpq_now() - since) / MS));
 	else if (sleeper->result != told)
 		fault("kill %zu of %zu: the sleeper says %s", n, of, mpq_strerror(sleeper->result));
 	kill_child(pid);
@@ -528,7 +488,7 @@ one_kill(const struct pass *pass, size_t i)
 	}
 	end = step_trial(&trial);
 	if (end == STEP_LATE)
-		late(i, pass->n, "the way to it", 0);
+		late("kill %zu of %zu: the way to it took too long", i, pass->n);
 	else if (end != STEP_KILLED && end != STEP_ACTED)
 		fault("kill %zu of %zu: end %d, signal %d", i, pass->n, (int)end, step_signal());
 	__atomic_fetch_add(&tally->kills, 1, __ATOMIC_RELAXED);
@@ -542,41 +502,17 @@ one_kill(const struct pass *pass, size_t i)
 }
 
 static void
-try_kill(const struct pass *pass, size_t i)
+sleeper_new(void)
 {
-	tries_left = TRIES;
-	do {
-		again = false;
-		tries_left--;
-		one_kill(pass, i);
-	} while (again);
+	sleeper = shared(sizeof *sleeper);
 }
 
-/* Kill at every instruction, or every `step`-th, several workers at once. */
+/* Kill at every instruction, or every `step`-th, and at the end of the act. */
 static void
 kill_everywhere(const struct pass *pass, size_t step)
 {
-	int workers = scene->asleep != NOBODY ? SLEEPY_WORKERS : WORKERS;
-	pid_t pid[SLEEPY_WORKERS];
-
-	for (int w = 0; w < workers; w++) {
-		if ((pid[w] = child()) != 0)
-			continue;
-		world_enter(room_dir, w);
-		step_prepare();
-		sleeper = shared(sizeof *sleeper);
-		for (size_t i = (size_t)w * step; i < pass->n && tally->faults == 0; i += (size_t)workers * step)
-			try_kill(pass, i);
-		if (w == 0)
-			try_kill(pass, pass->n);
-		_exit(0);
-	}
-	for (int w = 0; w < workers; w++)
-		if (reap_child(pid[w]) != 0)
-			fault("a worker died");
-	for (int w = 0; w < workers; w++)
-		world_leave(room_dir, w);
-	world_enter(room_dir, 0);
+	go_round(&(struct tour){ .pass = pass, .step = step, .end = true, .prepare = sleeper_new, .once = one_kill,
+	    .workers = scene->asleep != NOBODY ? SLEEPY_WORKERS : WORKERS });
 }
 
 /* ---- the play -------------------------------------------------------------------------------------------- */
@@ -646,6 +582,7 @@ perform(void)
 	mpq_time began = mpq_now();
 
 	memset(tally, 0, sizeof *tally);
+	memset(trouble, 0, sizeof *trouble);
 	if (!rehearse())
 		return;
 	walk(&pass);
@@ -654,20 +591,20 @@ perform(void)
 		deep = recover_images(&instructions);
 	found = images.seen;
 	images_free(&images);
-	if (tally->faults == 0)
+	if (trouble->faults == 0)
 		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
 	/* A sleeper that has been woken is there or has gone when the act comes to its last look at the table. */
 	missable = tally->kills / (scene->asleep != NOBODY ? 10 : 20);
-	OK(tally->faults == 0 && tally->missed <= missable && ((scene->flags & SAME) ||
+	OK(trouble->faults == 0 && tally->missed <= missable && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
 	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
-	    (long long)tally->kills, (long long)tally->faults);
-	if (tally->faults != 0)
-		diag("%s", tally->fault);
+	    (long long)tally->kills, (long long)trouble->faults);
+	if (trouble->faults != 0)
+		diag("%s", trouble->fault);
 	diag("%llu before, %llu after, %llu between; recovery: %zu instructions, %zu images; %llu points missed, %llu "
 	    "varied, %llu late; lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after,
 	    (long long)tally->between, instructions, deep, (long long)tally->missed, (long long)tally->varied,
-	    (long long)tally->late, (long long)tally->slowest / 1000, (long long)((mpq_now() - began) / MS));
+	    (long long)trouble->late, (long long)tally->slowest / 1000, (long long)((mpq_now() - began) / MS));
 	free(first_image.bytes);
 	free(other_image.bytes);
 }
@@ -675,26 +612,15 @@ perform(void)
 int
 main(int argc, char **argv)
 {
-	const char *name;
-	pid_t pid;
+	const char *name = trials_begin(argc, argv);
 
-	step_init(argv);
-	longer = argc > 1 && strcmp(argv[1], "long") == 0;
-	name = argv[1 + longer];
-	room_make();
-	world_enter(room_dir, 0);
 	tally = shared(sizeof *tally);
-	sleeper = shared(sizeof *sleeper);
-	if ((pid = fork()) == 0)
-		for (;;)
-			pause();
-	mpq_owner_of(pid, &keeper);
+	sleeper_new();
 	for (size_t i = 0; i < nscenes; i++) {
 		scene = &scenes[i];
 		if (name == NULL || strstr(scene->name, name) != NULL)
 			perform();
 	}
-	kill_child(pid);
-	world_leave(room_dir, 0);
+	trials_end();
 	return tap_end();
 }

@@ -20,10 +20,9 @@
 
 #include "layout.h"
 #include "stage.h"
-#include "step.h"
+#include "trials.h"
 
 #define WORKERS 2
-#define TRIES 4
 #define FEW 5u                       /* points of each pair in the short form */
 #define MANY 3000u                   /* ... in the long form, which are all of most pairs */
 #define LONG_WAIT 15000              /* ms: never waited for in full */
@@ -51,7 +50,6 @@ struct pair {
 };
 static const struct pair *pair;
 static struct image first_image;
-static bool longer;
 
 /* What the two share with their tracer. */
 struct player {
@@ -66,41 +64,8 @@ static struct common {
 static struct player *me;                    /* in the two */
 
 static struct tally {
-	uint64_t pauses, held, stuck, missed, faults, late, ab, ba;
-	char fault[3 * TEXT];
+	uint64_t pauses, held, stuck, missed, ab, ba;
 } *tally;
-
-static int tries_left;
-static bool again;
-
-__attribute__((format(printf, 1, 2))) static void
-fault(const char *format, ...)
-{
-	char text[sizeof tally->fault];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	if (__atomic_fetch_add(&tally->faults, 1, __ATOMIC_RELAXED) == 0)
-		memcpy(tally->fault, text, sizeof text);
-}
-
-__attribute__((format(printf, 1, 2))) static void
-late(const char *format, ...)
-{
-	char text[TEXT];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	if (tries_left > 0) {
-		again = true;
-		__atomic_fetch_add(&tally->late, 1, __ATOMIC_RELAXED);
-	} else
-		fault("%s", text);
-}
 
 /* ---- sleeps ---------------------------------------------------------------------------------------------- */
 
@@ -539,7 +504,7 @@ one_pause(const struct pass *pass, size_t i)
 	now.number = i, now.of = pass->n;
 	end = run_schedule(PAUSED, &pass->point[i], outcome, sizeof outcome);
 	__atomic_fetch_add(&tally->pauses, 1, __ATOMIC_RELAXED);
-	if (again)
+	if (is_late())
 		return;
 	if (end == STEP_LATE) {
 		late("pause %zu of %zu: late", i, pass->n);
@@ -571,38 +536,17 @@ one_pause(const struct pass *pass, size_t i)
 }
 
 static void
-try_pause(const struct pass *pass, size_t i)
+common_new(void)
 {
-	tries_left = TRIES;
-	do {
-		again = false;
-		tries_left--;
-		one_pause(pass, i);
-	} while (again && tally->faults == 0);
+	common = shared(sizeof *common);
 }
 
 static void
 pause_everywhere(const struct pass *pass)
 {
 	size_t few = longer ? MANY : FEW, step = pass->n <= few ? 1 : (pass->n + few - 1) / few;
-	pid_t pid[WORKERS];
 
-	for (int w = 0; w < WORKERS; w++) {
-		if ((pid[w] = fork()) != 0)
-			continue;
-		world_enter(room_dir, w);
-		step_prepare();
-		common = shared(sizeof *common);
-		for (size_t i = (size_t)w * step; i < pass->n && tally->faults == 0; i += WORKERS * step)
-			try_pause(pass, i);
-		_exit(0);
-	}
-	for (int w = 0; w < WORKERS; w++)
-		if (reap_child(pid[w]) != 0)
-			fault("a worker died");
-	for (int w = 0; w < WORKERS; w++)
-		world_leave(room_dir, w);
-	world_enter(room_dir, 0);
+	go_round(&(struct tour){ .pass = pass, .step = step, .workers = WORKERS, .prepare = common_new, .once = one_pause });
 }
 
 static void
@@ -614,12 +558,7 @@ build_main(void)
 	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK)
 		abort();
 	q = open_queue(QUEUE);
-	if (pair->build != NULL)
-		pair->build(q);
-	if (pair->flags & DIES)
-		raise(SIGKILL);
-	mpq_detach(q);
-	_exit(0);
+	build_ends(q, pair->build, pair->flags & DIES);
 }
 
 /* The one after the other, in both orders, and the first alone. */
@@ -627,25 +566,19 @@ static bool
 rehearse(void)
 {
 	struct image none = { NULL, 0 };
-	int status;
-	pid_t pid;
+	bool built;
 
 	image_restore(&none, QUEUE);
-	if ((pid = child()) == 0)
-		build_main();
-	status = reap_child(pid);
+	built = build_elsewhere(build_main, pair->flags & DIES);
 	image_load(&first_image, QUEUE);
-	tries_left = TRIES;
-	do {
-		again = false;
-		tries_left--;
+	for (tries_begin(); tries_again();) {
 		if (!(pair->flags & FIRST_SLEEPS) && run_schedule(FIRST_ALONE, NULL, alone, sizeof alone) != STEP_ACTED)
 			fault("the first alone");
 		if (run_schedule(FIRST_THEN_OTHER, NULL, ab, sizeof ab) != STEP_ACTED ||
 		    run_schedule(OTHER_THEN_FIRST, NULL, ba, sizeof ba) != STEP_ACTED)
 			fault("one after the other");
-	} while (again);
-	return status == ((pair->flags & DIES) ? 256 + SIGKILL : 0) && tally->faults == 0;
+	}
+	return built && trouble->faults == 0;
 }
 
 /* The path of the first, as far as it goes alone. */
@@ -701,52 +634,42 @@ perform(void)
 	char path[200];
 
 	memset(tally, 0, sizeof *tally);
+	memset(trouble, 0, sizeof *trouble);
 	alone[0] = '\0';
 	if (!rehearse()) {
 		OK(false, "%s: cannot be built", pair->name);
-		diag("%s", tally->fault);
+		diag("%s", trouble->fault);
 		return;
 	}
 	snprintf(path, sizeof path, "%s/mpq." QUEUE, place.dir);
 	now.fd = open(path, O_RDONLY | O_CLOEXEC);
 	record();
 	close(now.fd);
-	if (tally->faults == 0)
+	if (trouble->faults == 0)
 		pause_everywhere(&pass);
-	OK(tally->faults == 0 && tally->pauses > 0 && tally->missed < tally->pauses,
+	OK(trouble->faults == 0 && tally->pauses > 0 && tally->missed < tally->pauses,
 	    "%s: %zu points, %llu pauses, %llu faults", pair->name, pass.n, (long long)tally->pauses,
-	    (long long)tally->faults);
-	if (tally->faults != 0)
-		diag("%s", tally->fault);
+	    (long long)trouble->faults);
+	if (trouble->faults != 0)
+		diag("%s", trouble->fault);
 	diag("%llu with the lock, %llu stuck, %llu as first | other, %llu as other | first, %llu points missed, %llu late; "
 	    "%lld ms", (long long)tally->held, (long long)tally->stuck, (long long)tally->ab, (long long)tally->ba,
-	    (long long)tally->missed, (long long)tally->late, (long long)((mpq_now() - began) / MS));
+	    (long long)tally->missed, (long long)trouble->late, (long long)((mpq_now() - began) / MS));
 	free(first_image.bytes);
 }
 
 int
 main(int argc, char **argv)
 {
-	const char *name;
-	pid_t pid;
+	const char *name = trials_begin(argc, argv);
 
-	step_init(argv);
-	longer = argc > 1 && strcmp(argv[1], "long") == 0;
-	name = argv[1 + longer];
-	room_make();
-	world_enter(room_dir, 0);
 	tally = shared(sizeof *tally);
-	common = shared(sizeof *common);
-	if ((pid = fork()) == 0)
-		for (;;)
-			pause();
-	mpq_owner_of(pid, &keeper);
+	common_new();
 	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
 		pair = &pairs[i];
 		if (name != NULL ? strstr(pair->name, name) != NULL : longer || !(pair->flags & SLOW))
 			perform();
 	}
-	kill_child(pid);
-	world_leave(room_dir, 0);
+	trials_end();
 	return tap_end();
 }
