@@ -45,6 +45,15 @@ through() {
 	stat_is bytes 0 q
 }
 
+# in_and_out IN FILE ...: makes q, and puts them through it as IN and out in every framing.
+in_and_out() {
+	local in=$1 out
+	try 0 mpq-create q
+	for out in newline null raw length; do
+		through "$in" "$out" "${@:2}"
+	done
+}
+
 # fillers NAME.LENGTH ...: makes these files, LENGTH bytes of a filler, from a place that differs with LENGTH.
 fillers() {
 	filler 6000000 >all
@@ -107,48 +116,28 @@ borders() {
 # --- every framing in, every framing out
 
 @test "lines in; lines, -0, -r and -L out" {
-	local out
 	messages
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through newline "$out" "${plain[@]}" "${small[@]}"
-	done
+	in_and_out newline "${plain[@]}" "${small[@]}"
 }
 
 @test "-0 in; lines, -0, -r and -L out, with newlines in messages" {
-	local out
 	messages
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through null "$out" "${plain[@]}" "${lines[@]}" "${small[@]}"
-	done
+	in_and_out null "${plain[@]}" "${lines[@]}" "${small[@]}"
 }
 
 @test "-r in; lines, -0, -r and -L out, with messages of all byte values" {
-	local out
 	messages
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through raw "$out" "${plain[@]}" "${lines[@]}" "${nulls[@]}"
-	done
+	in_and_out raw "${plain[@]}" "${lines[@]}" "${nulls[@]}"
 }
 
 @test "-L in; lines, -0, -r and -L out, with messages of all byte values" {
-	local out
 	messages
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through length "$out" "${plain[@]}" "${lines[@]}" "${nulls[@]}" "${small[@]}"
-	done
+	in_and_out length "${plain[@]}" "${lines[@]}" "${nulls[@]}" "${small[@]}"
 }
 
 @test "MESSAGEs in; lines, -0, -r and -L out" {
-	local out
 	messages
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through argument "$out" "${plain[@]}" "${lines[@]}"
-	done
+	in_and_out argument "${plain[@]}" "${lines[@]}"
 }
 
 @test "a NUL in a line is a byte of the message" {
@@ -193,39 +182,23 @@ borders() {
 # --- lengths
 
 @test "lines of lengths at borders and of megabytes; lines, -0, -r and -L out" {
-	local out
 	borders
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through newline "$out" "${border[@]}"
-	done
+	in_and_out newline "${border[@]}"
 }
 
 @test "-0 with lengths at borders and of megabytes; lines, -0, -r and -L out" {
-	local out
 	borders
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through null "$out" "${border[@]}"
-	done
+	in_and_out null "${border[@]}"
 }
 
 @test "-r with lengths at borders and of megabytes; lines, -0, -r and -L out" {
-	local out
 	borders
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through raw "$out" "${border[@]}"
-	done
+	in_and_out raw "${border[@]}"
 }
 
 @test "-L with lengths at borders and of megabytes; lines, -0, -r and -L out" {
-	local out
 	borders
-	try 0 mpq-create q
-	for out in newline null raw length; do
-		through length "$out" "${border[@]}"
-	done
+	in_and_out length "${border[@]}"
 }
 
 @test "the same lengths from a file, one message a get" {
