@@ -44,7 +44,7 @@ mutant op '/^sleep_on\(/,/^\}/s/^\tr = futex_wait\(word, snapshot/\tsnapshot = _
 	"get asleep | put" "a sleeper takes its snapshot after the look"
 mutant look '/^sleep_all\(/,/^\}/s/^\tmpq_time slice = .*$/&\n\tfor (size_t i = 0; i < n; i++)\n\t\t((struct watcher *)v)[i].snapshot = __atomic_load_n(v[i].word, __ATOMIC_ACQUIRE);/' \
 	"wait asleep | put" "a watcher takes its snapshot after the look"
-mutant wait '/^wake_count\(/,/^\}/s/__atomic_store_n\(word, \*word \+ 1, __ATOMIC_RELEASE\);/;/' \
+mutant wait '/^wake_add\(/,/^\}/s/__atomic_store_n\(word, \*word \+ 1, __ATOMIC_RELEASE\);/;/' \
 	"get asleep | put" "a waker does not move the word"
 mutant op '/^op_leave\(/,/^\}/{s/^\t\tcommit\(q\);$/\t\t;/
 s/^\tlock_free\(q\);$/&\n\tif (result == MPQ_OK)\n\t\tcommit(q);/}' \
