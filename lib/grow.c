@@ -67,7 +67,7 @@ allocate_chunks(struct mpq *q, int fd, uint32_t n, uint32_t count, uint32_t page
 		return -ENOSPC;
 	if ((r = segment_map(q, fd, end > table_end ? end : table_end)) != MPQ_OK)
 		return r;
-	if (table % PAGE + (table_end - table) >= PAGE || table % PAGE == 0 || n == FIRST_CHUNK) {
+	if (table % PAGE + (table_end - table) >= PAGE || table % PAGE == 0) {
 		r = segment_allocate(q, fd, table / PAGE * PAGE, (table_end - 1) / PAGE * PAGE + PAGE - table / PAGE * PAGE);
 		if (r != MPQ_OK)
 			return r;
