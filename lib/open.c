@@ -27,7 +27,7 @@
 #include "segment.h"
 
 #define TMPFS 0x01021994             /* linux/magic.h; its files do not outlive a boot */
-#define ADOPTION_TRIES 200           /* times 10 ms: how long another adopter may take */
+#define ADOPTION_TRIES 5             /* again, some ms apart, while others want to adopt it, too */
 
 static int
 ofd_lock(int fd, short type, int wait)
@@ -141,11 +141,11 @@ settle_in(struct mpq *q, int fd, bool elsewhere)
 			ofd_lock(fd, F_RDLCK, 1);
 			return err;
 		}
-		if (err != MPQ_FOREIGN || tries == ADOPTION_TRIES || q->head->name_space == ns)
+		if (err != MPQ_FOREIGN || q->head->name_space == ns)
 			return err;
 		/* Two adopters hold it shared and want it exclusively: one lets go. */
 		ofd_lock(fd, F_UNLCK, 0);
-		if (tries >= 5)
+		if (tries == ADOPTION_TRIES)
 			return MPQ_FOREIGN;
 		usleep((useconds_t)(1000 + getpid() % 7 * 1000));
 	}
@@ -253,21 +253,22 @@ mpq_open(const struct mpq_place *place, const char *name, unsigned flags, struct
 		return err;
 	if ((err = segment_open_file(place, path, &fd, &st, why)) != MPQ_OK)
 		return err;
-	if ((q = handle_new(path, flags, end)) == NULL)
-		err = -ENOMEM;
-	else
-		err = open_fd(q, fd, &st, place != NULL && place->dir != NULL);
+	if ((q = handle_new(path, flags, end)) == NULL) {
+		close(fd);
+		return -ENOMEM;
+	}
+	err = open_fd(q, fd, &st, place != NULL && place->dir != NULL);
 	if (err != MPQ_OK || (flags & MPQ_BRIEF) == 0)
 		close(fd);
-	if (err == MPQ_GONE && q != NULL)
+	if (err == MPQ_GONE)
 		finish_removal(q);
-	if (err != MPQ_OK && q != NULL) {
+	if (err != MPQ_OK) {
 		*why = q->why;
 		mpq_detach(q);
-		q = NULL;
+		return err;
 	}
 	*handle = q;
-	return err;
+	return MPQ_OK;
 }
 
 void
