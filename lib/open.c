@@ -141,9 +141,9 @@ settle_in(struct mpq *q, int fd, bool elsewhere)
 			ofd_lock(fd, F_RDLCK, 1);
 			return err;
 		}
-		if (err != MPQ_FOREIGN || q->head->name_space == ns)
+		if (err != MPQ_FOREIGN)
 			return err;
-		/* Two adopters hold it shared and want it exclusively: one lets go. */
+		/* Somebody uses it; or he wants to adopt it, too, and both hold it shared and want it exclusively: let go. */
 		ofd_lock(fd, F_UNLCK, 0);
 		if (tries == ADOPTION_TRIES)
 			return MPQ_FOREIGN;

@@ -1074,6 +1074,46 @@ adopts_in_vain(void)
 	_exit(opens(0) == -ENOMEM && opens(0) == MPQ_OK ? 0 : 2);
 }
 
+/* Another opener that found the queue unused, too: he has it locked shared while we want it exclusively, then lets go. */
+static int another;
+
+static void
+another_goes(void)
+{
+	close(another);
+}
+
+static void
+another_comes(void)
+{
+	char path[100];
+
+	snprintf(path, sizeof path, "%s/mpq." NAME, room_dir);
+	another = open(path, O_RDWR | O_CLOEXEC);
+	if (fcntl(another, F_OFD_SETLK, &(struct flock){ .l_type = F_RDLCK, .l_whence = SEEK_SET }) == -1)
+		_exit(3);
+	expect(FCNTL, 1, 1, 0, another_goes);        /* we ask in vain, let go ourselves, and come again */
+}
+
+/* All users have gone; `reboot`: with their boot, else with their name space. */
+static int
+adopts_beside_another(bool reboot)
+{
+	pid_t pid;
+
+	if ((pid = child()) == 0) {
+		fresh();
+		if (reboot)
+			q->head->boot[0]++;
+		else
+			q->head->name_space++;
+		munmap(q->view[0].at, q->view[0].size);
+		expect(FCNTL, 1, 1, 0, another_comes);
+		_exit(opens(0) == MPQ_OK && plan[FCNTL].times == 0 ? 0 : 2);
+	}
+	return reap_child(pid);
+}
+
 static void
 openings(void)
 {
@@ -1117,6 +1157,8 @@ openings(void)
 	if ((pid = child()) == 0)
 		adopts_in_vain();
 	IS(reap_child(pid), 0, "no memory to take back what former users had: the next opener does");
+	IS(adopts_beside_another(false), 0, "two want to take a queue over from another name space: one after the other");
+	IS(adopts_beside_another(true), 0, "and from another boot");
 }
 
 /* Removed by somebody who was killed, and the lock is with a stopped process: the name stays, for the next opener. */
