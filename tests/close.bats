@@ -75,10 +75,7 @@ fill() {
 	done
 	wait_stat getters 4 q
 	try 0 mpq-close q
-	for g in "${getters[@]}"; do
-		reap "$g"
-		[[ $status == 5 ]]
-	done
+	reap_with 5 "${getters[@]}"
 	cat got?
 	[[ -z $(cat got?) ]]
 	stat_is getters 0 q
@@ -105,10 +102,7 @@ fill() {
 	local two=$bg_pid
 	wait_stat putters 2 q
 	try 0 mpq-close q
-	reap "$one"
-	[[ $status == 5 ]]
-	reap "$two"
-	[[ $status == 5 ]]
+	reap_with 5 "$one" "$two"
 	stat_is putters 0 q
 	try 0 mpq-get -a q
 	[[ $output == a ]]

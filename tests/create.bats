@@ -56,10 +56,7 @@ load helpers
 		bg mpq-create >"name.$i"
 		pids+=("$bg_pid")
 	done
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${pids[@]}"
 	[ "$(sort -u name.* | wc -l)" -eq 20 ]
 	[ "$(find "$MPQ_DIR" -type f | wc -l)" -eq 20 ]
 }
@@ -373,10 +370,7 @@ writes() {
 			bg bash -c "mpq-create -e q$round && mpq-put -n q$round x"
 			pids+=("$bg_pid")
 		done
-		for pid in "${pids[@]}"; do
-			reap "$pid"
-			[ "$status" -eq 0 ]
-		done
+		reap_all "${pids[@]}"
 		stat_is size 4 "q$round"
 	done
 }

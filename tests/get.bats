@@ -100,10 +100,7 @@ broken_pipe() {
 	done
 	wait_stat getters 8 q
 	seq 8 | try 0 mpq-put q
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${pids[@]}"
 	sort -n got.* | cmp - <(seq 8)
 }
 
@@ -153,10 +150,7 @@ broken_pipe() {
 	done
 	wait_stat getters 4 q
 	try 0 mpq-close q
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[ "$status" -eq 5 ]
-	done
+	reap_with 5 "${pids[@]}"
 	[ ! -s got ]
 }
 
@@ -215,10 +209,7 @@ broken_pipe() {
 	try 0 mpq-create q
 	try 0 mpq-put q x
 	local i
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[ "$status" -eq 6 ]
-	done
+	reap_with 6 "${pids[@]}"
 	[[ $(cat err) == "mpq-get: q: "* ]]
 	stat_is size 1 q
 }

@@ -99,7 +99,7 @@ bg() {
 
 # reap PID: waits for a process that bg started to end, for 10 seconds at most; sets $status.
 reap() {
-	wait_until ended "$1"
+	wait_until ended "$1" || return
 	status=0
 	wait "$1" || status=$?
 }
@@ -108,16 +108,22 @@ ended() {
 	! kill -0 "$1" 2>/dev/null
 }
 
-# reap_all PID ...: reap each of them; all must have ended with 0.
-reap_all() {
-	local each
+# reap_with STATUS PID ...: reap each of them; all must have ended with STATUS.
+reap_with() {
+	local expected=$1 each
+	shift
 	for each; do
 		reap "$each" || return
-		((status == 0)) || {
-			printf '%s ended with status %s\n' "$each" "$status" >&2
+		((status == expected)) || {
+			printf '%s ended with status %s, not %s\n' "$each" "$status" "$expected" >&2
 			return 1
 		}
 	done
+}
+
+# reap_all PID ...: the same with status 0.
+reap_all() {
+	reap_with 0 "$@"
 }
 
 # wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after 10 seconds.

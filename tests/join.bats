@@ -167,16 +167,13 @@ shows() {
 @test "join: several that wait are all woken" {
 	mpq-create q
 	mpq-put q a
-	local joins=() waiter
+	local joins=()
 	for _ in 1 2 3 4; do
 		start_join q
 		joins+=("$join")
 	done
 	mpq-get -D q
-	for waiter in "${joins[@]}"; do
-		reap "$waiter"
-		[[ $status == 0 ]]
-	done
+	reap_all "${joins[@]}"
 }
 
 @test "join: what a dead process held goes back to the queue and is unfinished still" {

@@ -346,10 +346,7 @@ leaves() {
 	done
 	wait_stat putters 8 q
 	timeout 20 mpq-get -c 9 q >got
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${pids[@]}"
 	[ "$(head -n 1 got)" = 0 ]
 	sort -n got | cmp - <(seq 0 8)
 }

@@ -113,10 +113,7 @@ sleeps() {
 	done
 	wait_stat getters 4 q
 	try 0 mpq-rm q
-	for g in "${getters[@]}"; do
-		reap "$g"
-		[[ $status == 6 ]]
-	done
+	reap_with 6 "${getters[@]}"
 	[[ -z $(cat got?) ]]
 }
 
@@ -155,10 +152,7 @@ sleeps() {
 	local two=$bg_pid
 	wait_stat putters 2 q
 	try 0 mpq-rm q
-	reap "$one"
-	[[ $status == 6 ]]
-	reap "$two"
-	[[ $status == 6 ]]
+	reap_with 6 "$one" "$two"
 }
 
 @test "rm wakes waiting joins with 6" {
@@ -171,10 +165,7 @@ sleeps() {
 	wait_until sleeps "$one" mpq-join
 	wait_until sleeps "$two" mpq-join
 	try 0 mpq-rm q
-	reap "$one"
-	[[ $status == 6 ]]
-	reap "$two"
-	[[ $status == 6 ]]
+	reap_with 6 "$one" "$two"
 }
 
 @test "rm: a put whose writer goes on afterwards ends with 6" {

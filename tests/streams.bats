@@ -172,21 +172,22 @@ whole_lines() {
 	} | cmp - lines
 }
 
-@test "100,000 lines through a queue of 10, while they are put" {
-	try 0 mpq-create -m 10 q
+# squeezed: 100,000 lines go through q, which has no room for all of them at once.
+squeezed() {
 	bg mpq-put q < <(seq 100000)
 	timeout 20 mpq-get -c 100000 q | cmp - <(seq 100000)
-	reap "$bg_pid"
-	[ "$status" -eq 0 ]
+	reap_all "$bg_pid"
+}
+
+@test "100,000 lines through a queue of 10, while they are put" {
+	try 0 mpq-create -m 10 q
+	squeezed
 	stat_is size 0 q
 }
 
 @test "100,000 lines through a queue of 1000 bytes, while they are put" {
 	try 0 mpq-create -b 1000 q
-	bg mpq-put q < <(seq 100000)
-	timeout 20 mpq-get -c 100000 q | cmp - <(seq 100000)
-	reap "$bg_pid"
-	[ "$status" -eq 0 ]
+	squeezed
 	stat_is bytes 0 q
 }
 
@@ -524,15 +525,9 @@ whole_lines() {
 		bg mpq-put q <"in.$i"
 		producers+=("$bg_pid")
 	done
-	for i in "${producers[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${producers[@]}"
 	try 0 mpq-close q
-	for i in "${getters[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${getters[@]}"
 	cat out.* | sort | cmp - <(cat in.* | sort)
 	awk '$2 <= last[FILENAME, $1] { exit 1 } { last[FILENAME, $1] = $2 }' out.1 out.2 out.3 out.4
 	stat_is puts 1000000 q
@@ -548,10 +543,7 @@ whole_lines() {
 		bg mpq-put q < <(seq -f "$i %.0f" 10000)
 		producers+=("$bg_pid")
 	done
-	for i in "${producers[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${producers[@]}"
 	try 0 mpq-close q
 	reap "$getter"
 	[ "$status" -eq 0 ]
@@ -577,15 +569,9 @@ whole_lines() {
 	producers+=("$bg_pid")
 	bg mpq-put -L q < <(perl -ne 'chomp; print pack("N", length), $_' in.3)
 	producers+=("$bg_pid")
-	for i in "${producers[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${producers[@]}"
 	try 0 mpq-close q
-	for i in "${getters[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${getters[@]}"
 	perl -e 'local $/; $_ = <STDIN>;
 	         while (length) { my $n = unpack "N", $_; print substr($_, 4, $n), "\n"; $_ = substr $_, 4 + $n }' \
 		<out.3 >out.lines
@@ -601,10 +587,7 @@ whole_lines() {
 		bg bash -c 'for ((i = 0; i < 50; i++)); do mpq-get q || exit; done' >"got.$i"
 		pids+=("$bg_pid")
 	done
-	for i in "${pids[@]}"; do
-		reap "$i"
-		[ "$status" -eq 0 ]
-	done
+	reap_all "${pids[@]}"
 	sort -n got.* | cmp - <(seq 200)
 	stat_is size 0 q
 }
