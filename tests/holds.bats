@@ -29,6 +29,16 @@ setup_queue() {
 	(($# == 0)) || mpq-put q "$@"
 }
 
+# two_holders: of a and b in q, $earlier holds the one, and $pid the other.
+two_holders() {
+	setup_queue a b
+	live_pid
+	earlier=$pid
+	take "$earlier" a
+	live_pid
+	take "$pid" b
+}
+
 @test "get -o PID: the message is written and stays held: not in the size, unfinished" {
 	setup_queue a b
 	live_pid
@@ -112,15 +122,10 @@ setup_queue() {
 }
 
 @test "task-done -o PID touches no other's holds" {
-	setup_queue a b
-	live_pid
-	local first=$pid
-	take "$first" a
-	live_pid
-	take "$pid" b
-	try 0 mpq-task-done -a -o "$first" q
+	two_holders
+	try 0 mpq-task-done -a -o "$earlier" q
 	counts q 0 1 1
-	try 9 mpq-task-done -o "$first" q
+	try 9 mpq-task-done -o "$earlier" q
 	counts q 0 1 1
 	try 0 mpq-task-done -o "$pid" q
 	counts q 0 0 0
@@ -470,16 +475,11 @@ stopped() {
 }
 
 @test "a holder keeps its message when another dies" {
-	setup_queue a b
-	live_pid
-	local first=$pid
-	take "$first" a
-	live_pid
-	take "$pid" b
+	two_holders
 	end "$pid"
 	counts q 1 1 2
 	left q b
-	try 0 mpq-task-done -o "$first" q
+	try 0 mpq-task-done -o "$earlier" q
 }
 
 @test "what a dead holder had can be held and done by another" {

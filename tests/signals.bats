@@ -40,6 +40,16 @@ stuffed_pipe() {
 	wait_until sleeps "$getter" mpq-get
 }
 
+# cut_off NUMBER: that get ends by the signal; nothing is lost, nothing comes twice.
+cut_off() {
+	kill "-$1" "$getter"
+	reap "$getter"
+	((status == 128 + $1))
+	cat <&8 >written
+	exec 8<&-
+	all_once 100000
+}
+
 level_above() {
 	(($(pipe_level 8) > $1))
 }
@@ -279,12 +289,7 @@ level_above() {
 
 @test "a get that TERM ends while its pipe is full: nothing is lost, nothing comes twice" {
 	stuffed_pipe
-	kill -TERM "$getter"
-	reap "$getter"
-	((status == 143))
-	cat <&8 >written
-	exec 8<&-
-	all_once 100000
+	cut_off "$(kill -l TERM)"
 	whole q
 }
 
@@ -292,12 +297,7 @@ level_above() {
 	local signal
 	for signal in INT HUP; do
 		stuffed_pipe
-		kill -s "$signal" "$getter"
-		reap "$getter"
-		((status == 128 + $(kill -l "$signal")))
-		cat <&8 >written
-		exec 8<&-
-		all_once 100000
+		cut_off "$(kill -l "$signal")"
 		mpq-rm q
 		rm fifo
 	done
@@ -433,12 +433,7 @@ level_above() {
 		((status == 128 + signal))
 		mpq-rm q
 		stuffed_pipe
-		kill "-$signal" "$getter"
-		reap "$getter"
-		((status == 128 + signal))
-		cat <&8 >written
-		exec 8<&-
-		all_once 100000
+		cut_off "$signal"
 		mpq-rm q
 		rm fifo
 	done
