@@ -41,13 +41,18 @@ $(BENCH_DIR)/empty: $(BENCH_DIR)/empty.o
 $(BENCH_DIR)/tools: $(BENCH_DIR)/tools.o $(BENCH_DIR)/clock.o
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq: $(BENCH_DIR)/%: $(BENCH_DIR)/%.o $(BENCH_DIR)/driver.o $(BENCH_DIR)/clock.o
+$(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq: $(BENCH_DIR)/%: $(BENCH_DIR)/%.o $(BENCH_DIR)/plain.o $(BENCH_DIR)/driver.o \
+		$(BENCH_DIR)/clock.o
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-# C++ comes with the compiler's own C library, so its driver is compiled apart from the others'.
-$(BENCH_DIR)/boost: $(BENCH_DIR)/boost.o tests/bench/driver.c tests/bench/clock.c
-	gcc $(subst $(LIBC_CFLAGS),,$(ALL_CFLAGS)) -c -o $(BENCH_DIR)/boost-driver.o tests/bench/driver.c
-	gcc $(subst $(LIBC_CFLAGS),,$(ALL_CFLAGS)) -c -o $(BENCH_DIR)/boost-clock.o tests/bench/clock.c
-	$(BENCH_CXX) -o $@ $< $(BENCH_DIR)/boost-driver.o $(BENCH_DIR)/boost-clock.o
+# C++ comes with the compiler's own C library, so what else it is made of is compiled apart from the others'.
+BOOST_REST = $(BENCH_DIR)/boost-plain.o $(BENCH_DIR)/boost-driver.o $(BENCH_DIR)/boost-clock.o
+
+$(BOOST_REST): $(BENCH_DIR)/boost-%.o: tests/bench/%.c tests/bench/channel.h $(BUILD)/settings
+	@mkdir -p $(@D)
+	gcc $(subst $(LIBC_CFLAGS),,$(ALL_CFLAGS)) -c -o $@ $<
+
+$(BENCH_DIR)/boost: $(BENCH_DIR)/boost.o $(BOOST_REST)
+	$(BENCH_CXX) -o $@ $^
 
 .PHONY: bench bench-report bench-build

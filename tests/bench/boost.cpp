@@ -11,7 +11,6 @@
 extern "C" {
 #include "channel.h"
 
-extern const char *const channel_usage = "";
 extern const size_t channel_limit = 16u << 20;
 }
 
@@ -38,11 +37,6 @@ channel_make(size_t size)
 }
 
 extern "C" void
-channel_open(void)
-{
-}
-
-extern "C" void
 channel_put(int channel, const void *message, size_t size)
 {
 	queues[channel]->send(message, size, 0);
@@ -57,24 +51,4 @@ channel_get(int channel, void *message, size_t size)
 	queues[channel]->receive(message, size, got, priority);
 	if (got != size)
 		fail("receive", "another size");
-}
-
-extern "C" unsigned
-channel_take(int channel, void *message, size_t size)
-{
-	channel_get(channel, message, size);
-	return 1;
-}
-
-extern "C" void
-channel_remove(void)
-{
-}
-
-extern "C" int
-channel_extra(int argc, char **argv)
-{
-	static_cast<void>(argc);
-	static_cast<void>(argv);
-	return -1;
 }

@@ -9,7 +9,6 @@
 
 #include "channel.h"
 
-const char *const channel_usage = "";
 const size_t channel_limit = SIZE_MAX;
 
 static int ends[CHANNELS][2];
@@ -23,11 +22,6 @@ channel_make(size_t size)
 	for (i = 0; i < CHANNELS; i++)
 		if (pipe(ends[i]) == -1)
 			fail("pipe", strerror(errno));
-}
-
-void
-channel_open(void)
-{
 }
 
 void
@@ -49,24 +43,4 @@ channel_get(int channel, void *message, size_t size)
 		if ((n = read(ends[channel][0], (char *)message + done, size - done)) <= 0)
 			fail("read", n == -1 ? strerror(errno) : "end");
 	} while ((done += (size_t)n) < size);
-}
-
-unsigned
-channel_take(int channel, void *message, size_t size)
-{
-	channel_get(channel, message, size);
-	return 1;
-}
-
-void
-channel_remove(void)
-{
-}
-
-int
-channel_extra(int argc, char **argv)
-{
-	(void)argc;
-	(void)argv;
-	return -1;
 }

@@ -11,7 +11,6 @@
 
 #include "channel.h"
 
-const char *const channel_usage = "";
 const size_t channel_limit = 8192;
 
 static mqd_t queues[CHANNELS];
@@ -32,11 +31,6 @@ channel_make(size_t size)
 }
 
 void
-channel_open(void)
-{
-}
-
-void
 channel_put(int channel, const void *message, size_t size)
 {
 	if (mq_send(queues[channel], message, size, 0) == -1)
@@ -48,24 +42,4 @@ channel_get(int channel, void *message, size_t size)
 {
 	if (mq_receive(queues[channel], message, size, NULL) == -1)
 		fail("mq_receive", strerror(errno));
-}
-
-unsigned
-channel_take(int channel, void *message, size_t size)
-{
-	channel_get(channel, message, size);
-	return 1;
-}
-
-void
-channel_remove(void)
-{
-}
-
-int
-channel_extra(int argc, char **argv)
-{
-	(void)argc;
-	(void)argv;
-	return -1;
 }
