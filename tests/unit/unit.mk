@@ -33,6 +33,6 @@ unit: $(UNIT_PROGRAMS) $(BUILD)/tests/keeper
 # For suites that need a process stopped with the lock.
 $(BUILD)/tests/keeper: tests/unit/keeper.c $(BUILD)/lib/libmpq.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -o $@ $^ -lpthread
+	$(CC) $(ALL_CFLAGS) -Ilib -MMD -MP -o $@ $< $(BUILD)/lib/libmpq.a -lpthread
 
 check: $(BUILD)/tests/keeper
