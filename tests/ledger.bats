@@ -36,6 +36,11 @@ history() {
 	cd ..
 }
 
+# counted N: so many were put in all, and are done.
+counted() {
+	sed -i "s/^\(puts\|dones\) 3/\1 $1/" history/final
+}
+
 # judged STATUS TEXT: the judge ends with STATUS, and has printed TEXT.
 judged() {
 	ledger 20 --judge history
@@ -59,7 +64,7 @@ judged() {
 @test "the judge: a message that was tried when its producer was killed may be there" {
 	history
 	echo "p1.4 1 0 p1.4" >>history/g3.out
-	sed -i 's/^\(puts\|dones\) 3/\1 4/' history/final
+	counted 4
 	judged 0 "4 delivered"
 }
 
@@ -100,7 +105,7 @@ judged() {
 	history
 	printf '%s\n' "p1.1 3 000 p1.1" "p1.4 1 0 p1.4" >history/s2.out
 	echo "p1.1 3 000 p1.1" >>history/g3.out
-	sed -i 's/^\(puts\|dones\) 3/\1 4/' history/final
+	counted 4
 	judged 1 "p1.1 came 2 times"
 }
 
@@ -112,7 +117,7 @@ judged() {
 		printf 'trying p6.%s .\nput p6.%s .\n' "$i" "$i" >>history/p6.log
 		printf 'p6.%s 999 %s p6.%s\n' "$i" "$padding" "$i" >>history/s2.out
 	done
-	sed -i 's/^\(puts\|dones\) 3/\1 103/' history/final
+	counted 103
 	judged 0 " 0 again"
 	tail -n 60 history/s2.out >>history/g3.out
 	judged 0 "60 again"
