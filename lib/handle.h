@@ -60,7 +60,8 @@ struct mpq {
 	bool sweeping;               /* it is looking now */
 	unsigned nested;             /* operations run on the way of another one, which may be asleep */
 	unsigned spin;               /* how long a short look is, in turns: doubled when it pays, halved when not */
-	uint32_t round;              /* of shares in which it has had one (take.c), 0: none */
+	uint32_t round;              /* of shares in which it last had one (share.c), 0: none */
+	uint64_t had;                /* messages, as they counted in that round */
 	uint64_t given_up;           /* so many woken getters did not come when it was their turn */
 	char path[];                 /* of the file, to look at it again */
 };

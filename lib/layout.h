@@ -92,7 +92,7 @@ struct slot {
 	uint64_t free;                       /* of a free record: the next one */
 };
 
-enum { WAIT_GET = 1, WAIT_PUT, WAIT_JOIN, WAIT_WATCH, WAIT_TURN /* to get, after others: take.c */, WAIT_KINDS };
+enum { WAIT_GET = 1, WAIT_PUT, WAIT_JOIN, WAIT_WATCH, WAIT_TURN /* to get, after others: share.c */, WAIT_KINDS };
 
 enum { SIDE_CLOSED = 1, SIDE_DROP = 2 };     /* no more puts; what comes back is dropped */
 
@@ -107,8 +107,9 @@ struct side {                                /* one direction: a queue has one, 
 	uint64_t waiting[WAIT_KINDS];        /* sleepers by kind; [0] unused */
 	uint64_t maxsize, maxbytes;          /* 0: no bound */
 	uint64_t sharers;                    /* handles that take in bulk, until they leave */
-	uint64_t round;                      /* of shares: its number; how many sharers have had theirs in it */
-	uint64_t unused[4];
+	uint64_t round;                      /* of shares (share.c) */
+	uint64_t had;                        /* messages that sharers have had in this round and, fading, before */
+	uint64_t unused[3];
 };
 
 struct events {                              /* futex words, a line of their own */

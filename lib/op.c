@@ -210,9 +210,9 @@ sleep_on(struct mpq *q, struct op *op, unsigned kind)
 		return provide(q, r, 0);
 	if (r != MPQ_OK)
 		return r;
-	op->slept = op->overslept = true;
+	op->slept = true;
 	op->word = word, op->seen = snapshot;
-	r = futex_wait(word, snapshot, wait_slice(op->deadline));
+	r = futex_wait(word, snapshot, wait_slice(kind == WAIT_TURN && op->turn < op->deadline ? op->turn : op->deadline));
 	owner_look(q);
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;
 }
@@ -233,7 +233,6 @@ arrive(struct mpq *q, struct op *op)
 
 	if (op->word == NULL || (now = __atomic_load_n(op->word, __ATOMIC_RELAXED)) == op->seen)
 		return;
-	op->overslept = false;
 	op->seen = now;
 	wake_arrived(q, op->side, op->kind);
 }
@@ -266,6 +265,7 @@ run(struct mpq *q, struct op *op)
 		if (answer == NEED_TURN && late) {
 			op_leave(q, answer, NULL);
 			op->slept = true;
+			op->turn = 1;        /* now */
 			continue;
 		}
 		if (!looked && (answer == op->wait_code || answer == MPQ_CLOSED)) {

@@ -17,8 +17,7 @@ int op_leave(struct mpq *q, int result, const struct wakes *wakes);
 
 /* One operation. `try` is called under the lock and changes the state through the journal; it returns
  *   0                the operation is done and committed,
- *   NEED_TURN        nothing is kept; others who were woken go first: it sleeps once as for `wait_code`, then its turn
- *                    has come,
+ *   NEED_TURN        nothing is kept; others who were woken go first: it sleeps as for `wait_code`, but not beyond `turn`,
  *   NEED_*           nothing is kept; what is missing is provided outside the lock, and it is tried again,
  *   `wait_code`      nothing is kept; unless the deadline has passed, the process is written down as a sleeper of
  *                    `kind` and sleeps until the event word moves; then it is tried again,
@@ -31,10 +30,10 @@ struct op {
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
 	const uint64_t *watched;     /* before the first sleep, a short look whether this is not 0 any more; NULL: none */
-	bool slept;                  /* at least once; so it is its turn, whoever else comes */
+	bool slept;                  /* at least once */
 	const uint32_t *word;        /* that it sleeps on, or last slept on; NULL: none */
 	uint32_t seen;               /* what the word was when it last had the lock */
-	bool overslept;              /* its last sleep ended by itself */
+	mpq_time turn;               /* from when on it is its turn, whoever else is on his way; 0: not asked (share.c) */
 	bool stays_asleep;           /* done or not, the process stays written down as it is (mpq_wait) */
 	struct wakes wakes;
 };
@@ -47,8 +46,8 @@ op_init(struct op *op, int (*try)(struct mpq *q, struct op *op), uint32_t side, 
     mpq_time deadline)
 {
 	op->try = try, op->side = side, op->kind = kind, op->wait_code = wait_code, op->deadline = deadline;
-	op->bytes = 0, op->watched = NULL, op->word = NULL;
-	op->slept = op->overslept = op->stays_asleep = false;
+	op->bytes = 0, op->watched = NULL, op->word = NULL, op->turn = 0;
+	op->slept = op->stays_asleep = false;
 	op->wakes.any = false;               /* the rest of it is not looked at then */
 }
 

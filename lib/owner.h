@@ -24,7 +24,7 @@ bool owner_is_self(const struct mpq *q, uint32_t slot);
 
 /* [lock] The slot of this handle's process, made if there is none. NEED_SELF, NEED_RECORD. */
 int owner_slot(struct mpq *q, uint32_t *slot);
-/* [lock] The same, written down as that of a getter in bulk of a side, until owner_unshare (take.c). */
+/* [lock] The same, written down as that of a getter in bulk of a side, until owner_unshare (share.c). */
 int owner_share(struct mpq *q, uint32_t side, uint32_t *slot);
 void owner_unshare(struct mpq *q, uint32_t slot);
 /* [lock] The slot in which `owner` holds messages of a side. With `make` 0: *slot is 0 if there is none. */

@@ -10,13 +10,13 @@
 #include "journal.h"
 #include "owner.h"
 #include "queue.h"
+#include "share.h"
 #include "side.h"
 
 struct take {
 	struct op op;
 	const struct mpq_want *want;
 	struct mpq_run *run;
-	uint32_t round;              /* in which this is our share */
 };
 
 int
@@ -33,57 +33,6 @@ take_nothing(struct mpq *q, const struct side *s, uint32_t side, const struct mp
 	return MPQ_EMPTY;
 }
 
-/* Fair shares. A bulk getter is written down as a sharer until it leaves. They take in rounds: of what is there, each
- * gets its part, divided by those who have not had theirs in this round, or who wait. Who has had his and comes again
- * while others, who were woken, are on their way, goes to sleep behind them: the last of them wakes him (op.c, pass_on).
- * Others who are busy with what they have are not waited for: he begins the next round, and leaves them their part of
- * what is there. So nobody is held up by a slow one, and nobody walks off with everything while the others are on their
- * way.
- *
- * `scarce`: there is not one message for each. Then it does not matter if one comes a little late, and it would be dear
- * to wait for him: a producer that feeds sleepers one message at a time always has one on his way. */
-static bool
-is_our_turn(struct mpq *q, const struct op *op, bool scarce)
-{
-	uint64_t coming = wake_coming(q, op->side, WAIT_GET);
-
-	if (coming == 0)
-		q->given_up = 0;
-	else if (op->overslept)
-		q->given_up = coming;        /* stopped, say: not waited for again */
-	return op->slept || coming <= q->given_up || (scarce && coming == 1);
-}
-
-/* How many messages at most; 0: it is not our turn. */
-static uint64_t
-take_share(struct mpq *q, struct side *s, struct take *take)
-{
-	const struct mpq_want *want = take->want;
-	uint64_t waiting = get(&s->waiting[WAIT_GET]), others, rest, round = get(&s->round), size = get(&s->size), share;
-	uint32_t number = LOW(round), had = HIGH(round);
-	bool again = q->round != 0 && q->round == number;
-
-	if ((want->flags & MPQ_SHARE) == 0)
-		return want->msgs;
-	waiting -= waiting != 0 && q->asleep == (WAIT_GET | take->op.side << 8);     /* that is us */
-	others = get(&s->sharers);
-	others -= others != 0;
-	if ((others | waiting) == 0)
-		return want->msgs;
-	if (again && !is_our_turn(q, &take->op, size <= others))
-		return 0;
-	if (again || had > others || number == 0) {
-		number = number % UINT32_MAX + 1;
-		had = 0;
-	}
-	rest = had < others ? others - had : 0;
-	set(q, &s->round, PAIR(number, had + 1));
-	take->round = number;
-	rest = rest > waiting ? rest : waiting;
-	share = rest < size ? size / (rest + 1) : 1;
-	return share < want->msgs ? share : want->msgs;
-}
-
 static void
 run_of(struct mpq_run *run, uint32_t id, const struct piece *p)
 {
@@ -96,8 +45,9 @@ take_try(struct mpq *q, struct op *op)
 {
 	struct take *take = (struct take *)op;
 	struct side *s = side_at(q, op->side);
-	uint64_t *list, msgs, bytes, payload, share;
+	uint64_t *list, msgs = take->want->msgs, bytes, payload;
 	uint32_t r = side_first(q, op->side, &list), slot, front;
+	struct share share = { 0 };
 	struct piece p, f;
 	int err;
 
@@ -107,10 +57,10 @@ take_try(struct mpq *q, struct op *op)
 		return NEED_DROP;
 	if ((err = take->want->flags & MPQ_SHARE ? owner_share(q, op->side, &slot) : owner_slot(q, &slot)) != MPQ_OK)
 		return err;
-	if ((share = take_share(q, s, take)) == 0)
+	if ((take->want->flags & MPQ_SHARE) && (msgs = share_of(q, s, op, msgs, &share)) == 0)
 		return NEED_TURN;
 	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 ||
-	    extent_measure(q, &p, share, take->want->bytes, &msgs, &bytes) != MPQ_OK)
+	    extent_measure(q, &p, msgs, take->want->bytes, &msgs, &bytes) != MPQ_OK)
 		return MPQ_DAMAGED;
 	if (msgs < p.msgs) {
 		if ((err = extent_split(q, r, &p, msgs, bytes, &front, &f)) != MPQ_OK)
@@ -133,7 +83,7 @@ take_try(struct mpq *q, struct op *op)
 	add(q, &s->held, f.msgs);
 	wake_note(q, &op->wakes, op->side, WAIT_PUT, get(&s->maxbytes) != 0 ? UINT64_MAX : f.msgs);
 	run_of(take->run, front, &f);
-	q->round = take->round != 0 ? take->round : q->round;
+	share_taken(q, s, &share, f.msgs);
 	return MPQ_OK;
 }
 
