@@ -153,7 +153,8 @@ ms() {
 	[[ $output == "$(seq 20000; echo last)" ]]
 	# A descendant that keeps the pipe open does not keep END open.
 	mpq-pipe r
-	bg mpq-attach r@1 -- sh -c 'sleep 600 & echo $! >descendant; echo one; printf two'
+	lifeline
+	bg mpq-attach r@1 -- sh -c 'cat "$lifeline" & echo $! >descendant; echo one; printf two'
 	local attach=$bg_pid
 	reap "$attach"
 	kill "$(<descendant)"

@@ -97,7 +97,7 @@ bg() {
 	background+=("$bg_pid")
 }
 
-# reap PID: waits for a process that bg started to end, for 10 seconds at most; sets $status.
+# reap PID: waits for a process that bg started to end, for a minute at most; sets $status.
 reap() {
 	wait_until ended "$1" || return
 	status=0
@@ -126,9 +126,10 @@ reap_all() {
 	reap_with 0 "$@"
 }
 
-# wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after 10 seconds.
+# wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after a minute, which a machine that is
+# only busy does not take. The one sleep of the suites: what it lasts decides nothing, it leaves the processor to others.
 wait_until() {
-	local deadline=$((${EPOCHREALTIME/[.,]/} + 10000000))
+	local deadline=$((${EPOCHREALTIME/[.,]/} + 60000000))
 	until "$@" 2>/dev/null; do
 		if ((${EPOCHREALTIME/[.,]/} > deadline)); then
 			printf 'waited in vain for: %s\n' "$*" >&2
@@ -202,10 +203,94 @@ dead_pid() {
 	wait "$pid"
 }
 
+# lifeline: sets $lifeline to the name of a FIFO from which nothing comes and which ends with the test, whatever ends
+# that: "cat $lifeline" is a process that lives until it is killed, and is left behind by no test. For other shells, too.
+# Who has inherited descriptor 9 keeps it open.
+lifeline() {
+	[[ -z ${lifeline-} ]] || return 0
+	export lifeline=$BATS_TEST_TMPDIR/.lifeline
+	mkfifo "$lifeline"
+	exec 9<>"$lifeline"
+}
+
 # live_pid: sets $pid to that of a process that lives as long as the test.
 live_pid() {
-	bg sleep 600
+	lifeline
+	bg cat "$lifeline"
 	pid=$bg_pid
+}
+
+# is_named PID NAME: it runs that program.
+is_named() {
+	[[ $(<"/proc/$1/comm") == "$2" ]]
+}
+
+# state_is PID LETTER: R, S, D, T, Z: as in ps(1).
+state_is() {
+	local stat
+	read -r stat <"/proc/$1/stat" && [[ ${stat##*) } == "$2"* ]]
+}
+
+# sleeps PID NAME: it runs that program and waits for something.
+sleeps() {
+	is_named "$1" "$2" && state_is "$1" S
+}
+
+# stopped PID
+stopped() {
+	state_is "$1" T
+}
+
+# sleeps_in PID CALL ...: it sleeps in one of these system calls.
+sleeps_in() {
+	local now call
+	read -r now _ <"/proc/$1/syscall" || return
+	shift
+	for call; do
+		case $HOSTTYPE-$call in
+		x86_64-read) call=0 ;;
+		x86_64-write) call=1 ;;
+		x86_64-poll) call=7 ;;
+		x86_64-writev) call=20 ;;
+		x86_64-futex) call=202 ;;
+		aarch64-read) call=63 ;;
+		aarch64-write) call=64 ;;
+		aarch64-writev) call=66 ;;
+		aarch64-poll) call=73 ;; # ppoll, which is all there is
+		aarch64-futex) call=98 ;;
+		*-futex_waitv) call=449 ;;
+		*) skip "the number of $call on $HOSTTYPE is not known here" ;;
+		esac
+		[[ $now != "$call" ]] || return 0
+	done
+	return 1
+}
+
+# blocked PID: its output is full, and it waits for that.
+blocked() {
+	sleeps_in "$1" write writev poll
+}
+
+# naps PID: how often it has gone to sleep.
+naps() {
+	sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status"
+}
+
+# napped PID NUMBER: so often at least.
+napped() {
+	(($(naps "$1") >= $2))
+}
+
+# processor_time PID ...: what they have used together, in nanoseconds, other threads that live included.
+processor_time() {
+	local pid file ns sum=0
+	for pid; do
+		for file in "/proc/$pid/task/"*/schedstat; do
+			read -r ns _ <"$file" || continue # a thread that has ended
+			sum=$((sum + ns))
+		done
+	done 2>/dev/null
+	printf '%s\n' "$sum"
 }
 
 # pipe_level FD: how many bytes are in the pipe.

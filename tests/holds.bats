@@ -284,27 +284,20 @@ two_holders() {
 	setup_queue a
 	make_zombie
 	kill -KILL "$zombie"
-	wait_until is_zombie "$zombie"
+	wait_until state_is "$zombie" Z
 	try 1 mpq-get -o "$zombie" q
 	complains "mpq-get: q"
 	left q a
 }
 
-# A shell that has become sleep never asks for its child's end. Sets $zombie to the child, which lives at first.
+# A shell that has become cat never asks for its child's end. Sets $zombie to the child, which lives at first.
 make_zombie() {
+	lifeline
 	# shellcheck disable=SC2016 # the inner shell expands
-	bg bash -c 'sleep 600 & echo "$!" >zombie; exec sleep 600' 3>&-
+	bg bash -c 'cat "$lifeline" & echo "$!" >zombie; exec cat "$lifeline"' 3>&-
 	wait_until test -s zombie
-	wait_until is_named "$bg_pid" sleep
+	wait_until is_named "$bg_pid" cat
 	zombie=$(<zombie)
-}
-
-is_named() {
-	[[ $(<"/proc/$1/comm") == "$2" ]]
-}
-
-is_zombie() {
-	[[ $(<"/proc/$1/stat") == *") Z "* ]]
 }
 
 @test "a holder that has become a zombie has ended: its message is in the queue again" {
@@ -313,7 +306,7 @@ is_zombie() {
 	take "$zombie" a
 	counts q 0 1 1
 	kill -KILL "$zombie"
-	wait_until is_zombie "$zombie"
+	wait_until state_is "$zombie" Z
 	counts q 1 0 1
 	left q a
 }
@@ -322,12 +315,12 @@ is_zombie() {
 	command -v python3 >/dev/null || skip "python3, which makes such a process, is not here"
 	setup_queue a
 	bg python3 -c '
-import ctypes, platform, threading, time
+import ctypes, platform, threading
 exit = {"x86_64": 60, "aarch64": 93}[platform.machine()]
-threading.Thread(target=time.sleep, args=(600,)).start()
+threading.Thread(target=threading.Event().wait).start()
 ctypes.CDLL(None).syscall(exit, 0)'
 	local holder=$bg_pid
-	wait_until is_zombie "$holder"
+	wait_until state_is "$holder" Z
 	take "$holder" a
 	counts q 0 1 1
 	try 3 mpq-get -n q
@@ -338,6 +331,7 @@ ctypes.CDLL(None).syscall(exit, 0)'
 
 @test "a PID that is used again is another process: what the first held is in the queue again" {
 	unshare --pid --fork --mount-proc true 2>/dev/null || skip "no PID name space can be made here"
+	lifeline
 	cat >script <<'END'
 start_time() {
 	local stat
@@ -347,7 +341,7 @@ start_time() {
 }
 mpq-create q
 mpq-put q a
-sleep 600 &
+cat "$lifeline" &
 old=$!
 start_time "$old"
 first=$started
@@ -357,7 +351,7 @@ while
 	kill -KILL "$old"
 	wait "$old" || :
 	{ echo $((old - 1)) >/proc/sys/kernel/ns_last_pid; } 2>/dev/null || exit 77
-	sleep 600 &
+	cat "$lifeline" &
 	[[ $! == "$old" ]] || exit 77
 	start_time "$old"
 	[[ $started == "$first" ]] # in the same hundredth of a second
@@ -455,23 +449,26 @@ END
 }
 
 @test "a holder that is stopped, not killed, keeps what it holds" {
-	try 0 mpq-create q
-	try 0 mpq-put q a b
+	setup_queue a b c
 	live_pid
-	try 0 mpq-get -o "$pid" q
-	kill -STOP "$pid"
-	wait_until stopped "$pid"
+	local stopped=$pid
+	take "$stopped" a
+	kill -STOP "$stopped"
+	wait_until stopped "$stopped"
 	try 0 mpq-get q
 	[ "$output" = b ]
-	lasts 600 15000 3 mpq-get -t 0.6 q # longer than it takes to find a dead one
-	counts q 0 1 2
-	kill -CONT "$pid"
-	try 0 mpq-task-done -o "$pid" q
-	counts q 0 0 1
-}
-
-stopped() {
-	[[ $(ps -o stat= -p "$1") == T* ]]
+	# Who waits looks for all who have died: when it has found another, it has seen this one.
+	live_pid
+	take "$pid" c
+	bg mpq-get q >got
+	wait_stat getters 1 q
+	kill -KILL "$pid"
+	reap "$bg_pid"
+	[[ $status == 0 && $(<got) == c ]]
+	counts q 0 1 3
+	kill -CONT "$stopped"
+	try 0 mpq-task-done -o "$stopped" q
+	counts q 0 0 2
 }
 
 @test "a holder keeps its message when another dies" {
@@ -495,9 +492,10 @@ stopped() {
 
 @test "the hold is PID's, not the getter's: one that becomes another program keeps it" {
 	setup_queue a
+	lifeline
 	# shellcheck disable=SC2016 # the inner shell expands
-	bg bash -c 'mpq-get -o $$ q >/dev/null; exec sleep 600'
-	wait_until is_named "$bg_pid" sleep
+	bg bash -c 'mpq-get -o $$ q >/dev/null; exec cat "$lifeline"'
+	wait_until is_named "$bg_pid" cat
 	counts q 0 1 1
 	end "$bg_pid"
 	counts q 1 0 1

@@ -9,12 +9,6 @@ now() {
 	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
 }
 
-# sleeps PID NAME: it runs the program NAME and waits for something.
-sleeps() {
-	local stat
-	[[ $(<"/proc/$1/comm") == "$2" ]] && read -r stat <"/proc/$1/stat" && [[ ${stat##*) } == S* ]]
-}
-
 # start_join [ARG ...]: a join in the background that has begun to wait, its PID in $join.
 start_join() {
 	bg mpq-join "$@" 2>progress

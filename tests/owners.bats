@@ -357,10 +357,11 @@ as_users() {
 }
 
 @test "the owner of a hold need not be the user who puts or gets" {
+	lifeline
 	as_users <<-'END'
 		ends 0 mpq-create -M 666 q
 		ends 0 mpq-put q a b
-		sleep 600 &
+		cat "$lifeline" 9>&- &
 		holder=$!
 		ends 0 nobody mpq-get -o "$holder" q
 		ends 0 mpq-stat -k held q
@@ -379,6 +380,7 @@ as_users() {
 }
 
 @test "hidden processes (hidepid=2): a live holder of another user is not taken for dead" {
+	lifeline
 	as_users <<-'END'
 		mount -t proc -o hidepid=2 proc /proc 2>/dev/null || {
 			echo "a /proc that hides processes cannot be mounted here" >&2
@@ -386,7 +388,7 @@ as_users() {
 		}
 		ends 0 mpq-create -M 666 q
 		ends 0 mpq-put q a
-		sleep 600 &
+		cat "$lifeline" 9>&- &
 		holder=$!
 		ends 0 mpq-get -o "$holder" q
 		ends 3 nobody mpq-get -n q

@@ -254,8 +254,8 @@ ms() {
 # owned HOW: an end of p belongs to a process that ends like this; the other side waits.
 owned() {
 	mpq-pipe p
-	bg sleep 600
-	local owner=$bg_pid
+	live_pid
+	local owner=$pid
 	mpq-put p@2 sent
 	mpq-put p@1 lost
 	try 0 mpq-pipe -o "$owner" p@2
@@ -286,8 +286,8 @@ owned() {
 
 @test "pipe -o: the other side notices also when it only puts, or looks" {
 	mpq-pipe -m 1 p
-	bg sleep 600
-	local owner=$bg_pid
+	live_pid
+	local owner=$pid
 	mpq-pipe -o "$owner" p@2
 	mpq-put p@1 full
 	bg mpq-put p@1 x
@@ -297,8 +297,8 @@ owned() {
 	reap "$putter"
 	[[ $status == 5 ]]
 	mpq-pipe r
-	bg sleep 600
-	owner=$bg_pid
+	live_pid
+	owner=$pid
 	mpq-pipe -o "$owner" r@2
 	kill -KILL "$owner"
 	reap "$owner"
@@ -307,8 +307,8 @@ owned() {
 
 @test "pipe -o: a long-lived putter that never waits notices, too" {
 	mpq-pipe p
-	bg sleep 600
-	local owner=$bg_pid
+	live_pid
+	local owner=$pid
 	mpq-pipe -o "$owner" p@2
 	mkfifo fifo
 	bg mpq-put p@1 <>fifo
@@ -331,10 +331,10 @@ owned() {
 
 @test "pipe -o: the last owner counts, and one that is not there is an error" {
 	mpq-pipe p
-	bg sleep 600
-	local first=$bg_pid
-	bg sleep 600
-	local second=$bg_pid
+	live_pid
+	local first=$pid
+	live_pid
+	local second=$pid
 	mpq-pipe -o "$first" p@1
 	mpq-pipe --owner="$second" p@1
 	kill -KILL "$first"

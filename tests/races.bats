@@ -295,8 +295,9 @@ some_puts() {
 	mpq-put q <expected
 	mpq-close q
 	local i doomed=() worker
+	lifeline
 	for i in 1 2 3 4 5 6; do
-		bg bash -c 'while mpq-get -c 3 -o $$ q >/dev/null; do :; done; exec sleep 600'
+		bg bash -c 'while mpq-get -c 3 -o $$ q >/dev/null; do :; done; exec cat "$lifeline"'
 		doomed+=("$bg_pid")
 	done
 	wait_stat held 60 q

@@ -17,11 +17,6 @@ half() {
 	truncate -s "$(($(stat -c %s "$MPQ_DIR/mpq.$1") / 2))" "$MPQ_DIR/mpq.$1"
 }
 
-sleeps() {
-	local stat
-	[[ $(<"/proc/$1/comm") == "$2" ]] && read -r stat <"/proc/$1/stat" && [[ ${stat##*) } == S* ]]
-}
-
 @test "rm removes a queue with all that is in it, silently" {
 	mpq-create q
 	mpq-put q a b

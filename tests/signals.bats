@@ -8,11 +8,6 @@ load helpers
 # What the shell starts in the background ignores INT and QUIT: here nothing is ignored.
 plain=(env '--default-signal=INT,QUIT,TERM,HUP,USR1,PIPE')
 
-sleeps() {
-	local stat
-	[[ $(<"/proc/$1/comm") == "$2" ]] && read -r stat <"/proc/$1/stat" && [[ ${stat##*) } == S* ]]
-}
-
 # whole QUEUE: it takes a message and gives it, and nobody waits there.
 whole() {
 	stat_is state open "$1" && stat_is getters 0 "$1" && stat_is putters 0 "$1" &&

@@ -815,7 +815,8 @@ waits_in_ppoll() {
 	local pid
 	setup_queue 1 2 3
 	: >begun
-	bg mpq-work -j2 q sh -c 'sleep 600 & echo "$$" >>begun; echo "$!" >>begun; wait'
+	lifeline
+	bg mpq-work -j2 q sh -c 'cat "$lifeline" & echo "$$" >>begun; echo "$!" >>begun; wait'
 	wait_until has_lines 4 begun
 	kill -KILL "$bg_pid"
 	while read -r pid; do
@@ -843,8 +844,10 @@ waits_in_ppoll() {
 	local pid dog
 	setup_queue m
 	: >begun
-	bg mpq-work q sh -c 'echo "$$" >>begun; kill -STOP $$; sleep 600'
+	lifeline
+	bg mpq-work q sh -c 'echo "$$" >>begun; kill -STOP $$; cat "$lifeline"'
 	wait_until has_lines 1 begun
+	wait_until stopped "$(<begun)"
 	dog=$(pgrep -P "$bg_pid" -x mpq-watchdog)
 	kill -KILL "$bg_pid"
 	wait_until gone "$(<begun)"
@@ -855,7 +858,8 @@ waits_in_ppoll() {
 	mpq-create q
 	mpq-put q 1
 	: >begun
-	bg mpq-work -j1 q sh -c 'sleep 600 & echo "$!" >>begun'
+	lifeline
+	bg mpq-work -j1 q sh -c 'cat "$lifeline" & echo "$!" >>begun'
 	wait_stat dones 1 q
 	local dog
 	dog=$(pgrep -P "$bg_pid" -x mpq-watchdog)
