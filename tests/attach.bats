@@ -351,8 +351,10 @@ killed() {
 	attach=$bg_pid
 	echo unfinished >&7
 	try 0 mpq-get r@2
+	wait_stat getters 1 r@1
 	mpq-close -w r@2
-	try 3 mpq-get -t 0.3 r@2
+	wait_stat getters 0 r@1 # attach knows that nothing more comes
+	try 3 mpq-get -n r@2
 	mpq-close r@2
 	reap "$attach"
 	exec 7>&-
@@ -425,23 +427,18 @@ killed() {
 	mkfifo in
 	exec 7<>in
 	bg mpq-attach p@1 <in
-	local attach=$bg_pid pids
+	local attach=$bg_pid pids each sender receiver
 	wait_stat getters 1 p@1
 	read -ra pids <"/proc/$attach/task/$attach/children" || ((${#pids[@]} == 2)) # no newline there
-	pids+=("$attach")
-	used() {
-		local pid ns sum=0
-		for pid in "${pids[@]}"; do
-			read -r ns _ <"/proc/$pid/schedstat"
-			sum=$((sum + ns))
-		done
-		echo "$sum"
-	}
-	((${#pids[@]} == 3))
+	((${#pids[@]} == 2))
+	for each in "${pids[@]}"; do
+		wait_until sleeps_in "$each" read futex
+		if sleeps_in "$each" futex; then receiver=$each; else sender=$each; fi
+	done
 	local before
-	before=$(used)
-	sleep 1.5
-	(($(used) - before < 15000000))
+	before="$(naps "$sender") $(naps "$attach")"
+	quiet 15000000 "$receiver" "$sender" "$attach"
+	[[ "$(naps "$sender") $(naps "$attach")" == "$before" ]] # neither has anything to look for
 	mpq-close p@2
 	reap "$attach"
 	exec 7>&-

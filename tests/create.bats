@@ -101,19 +101,13 @@ to_nobody() {
 	         1 while syswrite($f, "x")'
 	for command in mpq-create mpq-pipe; do
 		bg "$command" >slow
-		wait_until writes "$bg_pid"
+		wait_until sleeps_in "$bg_pid" write writev
 		kill -TERM "$bg_pid"
 		reap "$bg_pid"
 		[ "$status" -eq 143 ]
 		[ -z "$(ls -A "$MPQ_DIR")" ]
 	done
 	exec 6>&-
-}
-
-# writes PID: it sleeps in write(2) or writev(2).
-writes() {
-	local call
-	read -r call _ <"/proc/$1/syscall" && [[ $call == 1 || $call == 20 ]]
 }
 
 # --- bounds

@@ -129,7 +129,8 @@ all() {
 	says 1 one
 	says 2
 	# The sleep of this example is time for a reader, to be sure that the getter waits.
-	sed -i 's/^sleep 1$/until test "$(mpq-stat -k getters jobs)" = 1; do sleep 0.01; done/' example.3
+	export -f wait_stat wait_until stat_is
+	sed -i 's/^sleep 1$/wait_stat getters 1 jobs/' example.3
 	says 3 'status 6'
 	all
 }

@@ -271,12 +271,34 @@ broken_pipe() {
 	stat_is size 1 q
 }
 
-@test "-t is the time for one message: it starts again at each" {
-	try 0 mpq-create q
-	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in {1..12}; do sleep 0.1; mpq-put q $i; done'
-	lasts 1050 10000 0 mpq-get -t 1 -c 12 q
-	[ "$output" = "$(seq 12)" ]
+@test "-t is the time for one message: it starts again at each, with -c and with -a" {
+	local sent=0 end getters=()
+	try 0 mpq-create c
+	try 0 mpq-create a
+	bg mpq-get -t 5 -c 100000 c >got.c
+	getters+=("$bg_pid")
+	bg mpq-get -t 5 -a a >got.a
+	getters+=("$bg_pid")
+	wait_stat getters 1 c
+	wait_stat getters 1 a
+	end=$(($(now) + 5000)) # of what they had for the first
+	while (($(now) <= end)); do
+		one_more
+	done
+	one_more
+	try 0 mpq-close c
+	try 0 mpq-close a
+	reap_all "${getters[@]}"
+}
+
+# one_more: the next message comes to both.
+one_more() {
+	mpq-put c $((++sent))
+	mpq-put a "$sent"
+	wait_until file_is got.c "$(seq "$sent")"
+	wait_until file_is got.a "$(seq "$sent")"
+	wait_stat getters 1 c
+	wait_stat getters 1 a
 }
 
 @test "removed in the middle of -c: 0 if at least one was written" {
@@ -350,13 +372,12 @@ broken_pipe() {
 	try 5 mpq-get -a -t 1 q
 }
 
-@test "-a -t ends when none came in the time, which starts again at each" {
+@test "-a -t ends when none came in the time: 3 if there was none at all, else 0" {
 	try 0 mpq-create q
 	lasts 200 3000 3 mpq-get -a -t 0.2 q
-	# shellcheck disable=SC2016 # for the other shell
-	bg bash -c 'for i in {1..12}; do sleep 0.1; mpq-put q $i; done'
-	lasts 1500 10000 0 mpq-get -a -t 1 q
-	[ "$output" = "$(seq 12)" ]
+	try 0 mpq-put q 1 2
+	lasts 200 3000 0 mpq-get -a -t 0.2 q
+	[ "$output" = $'1\n2' ]
 }
 
 # --- -P

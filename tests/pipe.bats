@@ -339,9 +339,12 @@ owned() {
 	mpq-pipe --owner="$second" p@1
 	kill -KILL "$first"
 	reap "$first"
-	try 3 mpq-get -t 0.3 p@2
+	try 3 mpq-get -n p@2 # it has looked who has ended
+	bg mpq-get p@2
+	wait_stat getters 1 p@2
 	kill -KILL "$second"
-	try 5 mpq-get -t 5 p@2
+	reap "$bg_pid"
+	[[ $status == 5 ]]
 	dead_pid
 	try 1 mpq-pipe -o "$pid" p@2
 	complains mpq-pipe

@@ -12,11 +12,7 @@ stopped_keeper() {
 	[[ -x $program ]] || skip "build/tests/keeper is not there: make unit builds it"
 	bg "$program" q
 	keeper=$bg_pid
-	wait_until is_stopped "$keeper"
-}
-
-is_stopped() {
-	[[ $(ps -o stat= -p "$1") == T* ]]
+	wait_until stopped "$keeper"
 }
 
 # names_it STATUS_LINE: status 1 and a reason with the keeper's PID.
@@ -56,17 +52,17 @@ names_it() {
 }
 
 @test "P9: who sleeps when the lock's owner is stopped ends at its time too, and leaves nothing behind" {
-	local pids=() pid
+	local pids=() each
 	mpq-create -m 1 q
 	mpq-create -m 1 full
-	bg mpq-get -t 2 q 2>get.err
+	bg mpq-get -t 5 q 2>get.err # the keeper must be there before that
 	pids+=("$bg_pid")
-	bg mpq-wait -t 2 q 2>wait.err
+	bg mpq-wait -t 5 q 2>wait.err
 	pids+=("$bg_pid")
 	wait_stat getters 1 q
 	stopped_keeper
-	for pid in "${pids[@]}"; do
-		reap "$pid"
+	for each in "${pids[@]}"; do
+		reap "$each"
 		[[ $status == 1 || $status == 8 ]]
 	done
 	grep -q "$keeper" get.err
@@ -92,14 +88,25 @@ names_it() {
 	[[ $status == 0 && $(<got) == x ]]
 	# A holder there, whose start time reads otherwise here.
 	mpq-put q y
-	bg "${elsewhere[@]}" bash -c 'mpq-get -O q >held; until [[ -e go ]]; do sleep 0.01; done'
+	mkfifo go
+	exec 7<>go
+	# shellcheck disable=SC2016 # the inner shell expands
+	bg "${elsewhere[@]}" bash -c 'mpq-get -O q >held; read -r _ <go'
 	local holder=$bg_pid
 	wait_stat held 1 q
-	lasts 600 15000 3 mpq-get -t 0.6 q
+	# Who waits looks for all who have died: when it has found another, it has seen this one.
+	mpq-put q z
+	live_pid
+	try 0 mpq-get -n -o "$pid" q
+	bg mpq-get q >got
+	wait_stat getters 1 q
+	kill -KILL "$pid"
+	reap "$bg_pid"
+	[[ $status == 0 && $(<got) == z ]]
 	stat_is held 1 q
-	: >go
+	echo >&7
 	reap "$holder"
-	lasts 0 15000 0 mpq-get -t 10 q
+	try 0 mpq-get q
 	[[ $output == y ]]
 }
 

@@ -14,18 +14,6 @@ pipe_is() {
 	[ "$(pipe_level "$1")" -eq "$2" ]
 }
 
-# pipe_full FD: something is in the pipe, and for 100 ms nothing has been added. Whether it is full decides no test; that
-# it is makes them bite.
-pipe_full() {
-	local i level
-	level=$(pipe_level "$1")
-	((level > 0)) || return
-	for i in {1..10}; do
-		sleep 0.01
-		pipe_is "$1" "$level" || return
-	done
-}
-
 # whole_lines FILE: without a last line that has no newline.
 whole_lines() {
 	perl -ne 'print if /\n\z/' "$1"
@@ -356,7 +344,7 @@ squeezed() {
 	exec 5<>fifo
 	bg mpq-get -a q >fifo
 	getter=$bg_pid
-	wait_until pipe_full 5
+	wait_until blocked "$getter"
 	taken=$(pipe_level 5)
 	((taken <= 1048576))
 	# One message may be in its hands, and no more.
@@ -384,7 +372,7 @@ squeezed() {
 	exec 5<>fifo
 	bg mpq-get -a q >fifo
 	getter=$bg_pid
-	wait_until pipe_full 5
+	wait_until blocked "$getter"
 	exec 6<fifo 5>&-
 	timeout 20 cat <&6 | cmp - lines
 	reap "$getter"
@@ -401,7 +389,7 @@ squeezed() {
 	exec 5<>fifo
 	bg mpq-get -L q >fifo
 	getter=$bg_pid
-	wait_until pipe_full 5
+	wait_until blocked "$getter"
 	try 0 mpq-get -n q
 	[ "$output" = 1 ]
 	try 0 mpq-get -an q
@@ -424,7 +412,7 @@ squeezed() {
 	exec 5<>fifo
 	bg mpq-get -L q >fifo
 	getter=$bg_pid
-	wait_until pipe_full 5
+	wait_until blocked "$getter"
 	try 3 mpq-get -n q
 	bg mpq-get -L q >got
 	wait_stat getters 1 q
@@ -447,7 +435,7 @@ squeezed() {
 		seq 3 | try 0 mpq-put "$signal"
 		exec 5<>fifo
 		bg mpq-get -a "$signal" >fifo
-		wait_until pipe_full 5
+		wait_until blocked "$bg_pid"
 		stat_is size 3 "$signal"
 		kill -s "$signal" "$bg_pid"
 		reap "$bg_pid"
@@ -465,7 +453,7 @@ squeezed() {
 	mkfifo fifo
 	exec 5<>fifo
 	bg mpq-get -a q >fifo
-	wait_until pipe_full 5
+	wait_until blocked "$bg_pid"
 	kill -KILL "$bg_pid"
 	reap "$bg_pid"
 	exec 6<fifo 5>&-
@@ -484,7 +472,7 @@ squeezed() {
 	mkfifo fifo
 	exec 5<>fifo
 	bg mpq-get -a q >fifo
-	wait_until pipe_full 5
+	wait_until blocked "$bg_pid"
 	kill -TERM "$bg_pid"
 	reap "$bg_pid"
 	[ "$status" -eq 143 ]
@@ -500,9 +488,8 @@ squeezed() {
 	try 0 mpq-put -r q <large
 	mkfifo fifo
 	exec 5<>fifo
-	bg mpq-get -L -t 0.05 q >fifo
-	wait_until pipe_full 5
-	sleep 0.2 # longer than -t
+	bg mpq-get -L -t 0.000001 q >fifo # which is over when it sleeps
+	wait_until blocked "$bg_pid"
 	exec 6<fifo 5>&-
 	timeout 20 cat <&6 | cmp - <(frame length large)
 	reap "$bg_pid"

@@ -355,14 +355,6 @@ refused() {
 	counts q 0 0 0
 }
 
-# sleeps PID: it has gone to sleep since the last look, and again since.
-sleeps() {
-	local now
-	now=$(sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status")
-	before=${before:-$now}
-	((now >= before + 2))
-}
-
 @test "the limit of processes: a worker whose user may have no more goes on with those it has" {
 	needs setpriv prlimit
 	local user=$((1000000 + $$ % 1000000))
@@ -376,7 +368,7 @@ sleeps() {
 	bg "${user_runs[@]}" env TMPDIR=. ./mpq-work -j3 q sh -c "$gated" sh # worker, watchdog, and one more
 	wait_stat held 2 q # one runs, one waits, and no other is taken, though there is a place for it
 	wait_until has_lines 1 begun
-	wait_until sleeps "$bg_pid"
+	wait_until napped "$bg_pid" $(($(naps "$bg_pid") + 2)) # it has slept, and looked, and sleeps
 	counts q 2 2 4
 	open_gate 4
 	reap "$bg_pid"
