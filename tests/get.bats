@@ -272,7 +272,7 @@ broken_pipe() {
 }
 
 @test "-t is the time for one message: it starts again at each, with -c and with -a" {
-	local sent=0 end getters=()
+	local i=0 end getters=()
 	try 0 mpq-create c
 	try 0 mpq-create a
 	bg mpq-get -t 5 -c 100000 c >got.c
@@ -283,20 +283,20 @@ broken_pipe() {
 	wait_stat getters 1 a
 	end=$(($(now) + 5000)) # of what they had for the first
 	while (($(now) <= end)); do
-		one_more
+		one_more "$((++i))"
 	done
-	one_more
+	one_more "$((++i))"
 	try 0 mpq-close c
 	try 0 mpq-close a
 	reap_all "${getters[@]}"
 }
 
-# one_more: the next message comes to both.
+# one_more NUMBER: one message more comes to both; they are numbered from 1.
 one_more() {
-	mpq-put c $((++sent))
-	mpq-put a "$sent"
-	wait_until file_is got.c "$(seq "$sent")"
-	wait_until file_is got.a "$(seq "$sent")"
+	mpq-put c "$1"
+	mpq-put a "$1"
+	wait_until file_is got.c "$(seq "$1")"
+	wait_until file_is got.a "$(seq "$1")"
 	wait_stat getters 1 c
 	wait_stat getters 1 a
 }

@@ -8,13 +8,12 @@ load helpers
 start_wait() {
 	bg mpq-wait "$@" >ready
 	waiter=$bg_pid
-	wait_until sleeps "$waiter"
+	wait_until waits "$waiter"
 }
 
-# sleeps PID: it runs mpq-wait and is in the system call that waits for queues (futex, futex_waitv).
-sleeps() {
-	local call
-	[[ $(<"/proc/$1/comm") == mpq-wait ]] && read -r call _ <"/proc/$1/syscall" && [[ $call == 202 || $call == 449 ]]
+# waits PID: it sleeps in one of the system calls that wait for queues.
+waits() {
+	sleeps_in "$1" futex futex_waitv
 }
 
 # ready_is TEXT: the wait has ended with 0 and printed that.
@@ -118,7 +117,7 @@ ready_is() {
 	mpq-create r
 	bg mpq-wait q r >ready 2>said
 	waiter=$bg_pid
-	wait_until sleeps "$waiter"
+	wait_until waits "$waiter"
 	mpq-rm r
 	reap "$waiter"
 	[[ $status == 6 && $(<said) == "mpq-wait: r: "* && ! -s ready ]]
@@ -145,7 +144,7 @@ ready_is() {
 	local waiters=() w
 	for w in 1 2 3; do
 		bg mpq-wait q r >"ready$w"
-		wait_until sleeps "$bg_pid"
+		wait_until waits "$bg_pid"
 		waiters+=("$bg_pid")
 	done
 	mpq-put q x
@@ -179,10 +178,9 @@ ready_is() {
 		mpq-create "q$i"
 		queues+=("q$i")
 	done
-	# Stop it at the entry of the system call that sleeps, put, let it go: it must be back much sooner than after the
-	# quarter of a second after which it looks by itself.
+	# Stop it at the entry of the system call that sleeps, put, let it go: it is told, and not ended by the clock, which
+	# lets it look by itself.
 	cat >inject.pl <<'EOP'
-use Time::HiRes qw(time);
 my ($put, @waits) = @ARGV;
 pipe(my $in, my $out);
 my $pid = fork // die;
@@ -203,10 +201,12 @@ for (;;) {
 	last if $call == 449 || $call == 202 && ($reg->(13) & 127) == 9;      # futex_waitv, FUTEX_WAIT_BITSET
 }
 system("mpq-put", $put, "x") == 0 or die;
-my $start = time;
+syscall(101, 24, $pid, 0, 0);                     # on to the end of this one
+waitpid($pid, 0);
+my $late = $reg->(10) == -110;                    # ETIMEDOUT
 syscall(101, 17, $pid, 0, 0);                     # let go
 my $line = <$in> // "";
-printf("%s %d\n", $line =~ s/\n//r, 1000 * (time - $start));
+printf("%s %d\n", $line =~ s/\n//r, $late);
 waitpid($pid, 0);
 EOP
 	inject() {
@@ -214,7 +214,7 @@ EOP
 		said=$(timeout -k 1 20 perl inject.pl "$@") || { (($? != 99)) || skip "ptrace is not allowed here"; return 1; }
 		printf '%s\n' "$said" >&2
 		[[ $said == "$1 "* && $(mpq-get -n "$1") == x ]] || return
-		late+=$((${said#* } >= 100 ? 1 : 0))
+		late+=${said#* }
 	}
 	for i in {1..10}; do
 		inject q q
@@ -224,7 +224,8 @@ EOP
 	for i in 1 127 128 129 140; do
 		inject "q$i" "${queues[@]}"
 	done
-	((late <= 3)) # of 25: a lost wake-up is late each time, a busy machine now and then
+	# Of 25: a lost wake-up is late each time; a machine so busy that the put takes a quarter of a second, now and then.
+	((late <= 3))
 }
 
 @test "a put at any moment of a wait's life is noticed at once" {
@@ -263,61 +264,47 @@ for my $round (1 .. $rounds) {
 	push @late, $took if $took > 150;
 	system("mpq-get -n $q >/dev/null") == 0 or die;
 }
-die "late: @late ms\n" if @late > $rounds / 50;   # a busy machine may be late, lost wake-ups would be many
+if (@late > $rounds / 50) {                       # lost wake-ups would be many
+	print STDERR "late: @late ms\n";
+	exit 75;
+}
 EOP
-	try 0 perl moments.pl 150 2
-	try 0 perl moments.pl 60 140
+	# A machine that is busy with other things is late now and then, and gets three tries.
+	in_time() {
+		local s=0
+		perl moments.pl "$@" || s=$?
+		((s == 0 || s == 75)) || exit
+		((s == 0))
+	}
+	in_time 150 2 || in_time 150 2 || in_time 150 2
+	in_time 60 140 || in_time 60 140 || in_time 60 140
 }
 
-@test "1000 queues: no time is used while waiting, and the first put is noticed within 10 ms" {
+@test "1000 queues: no time is used while waiting, and the first put wakes it" {
+	needs strace
 	local queues=() i
 	for i in {1..1000}; do
 		mpq-create "q$i"
 		queues+=("q$i")
 	done
-	cat >thousand.pl <<'EOP'
-use Time::HiRes qw(time sleep);
-use POSIX;
-pipe(my $in, my $out);
-my $pid = fork // die;
-if (!$pid) {
-	open(STDOUT, ">&", $out);
-	exec("mpq-wait", "-t", "60", map { "q$_" } 1 .. 1000);
-}
-close($out);
-my $used = sub {
-	my $sum = 0;
-	for my $task (glob "/proc/$pid/task/*/schedstat") {
-		open(my $f, "<", $task) or next;
-		$sum += (split " ", <$f>)[0];
+	start_wait "${queues[@]}"
+	quiet 20000000 "$waiter"
+	kill "$waiter"
+	reap "$waiter"
+	# woken QUEUE: a wait for all of them sleeps until a put there wakes it. Otherwise it is the clock that ends its last
+	# sleep; now and then the clock is first in any case, and so there are three tries.
+	woken() {
+		bg strace -f -qq -o trace -e trace=futex_waitv -e signal=none mpq-wait "${queues[@]}" >ready
+		wait_until pgrep -P "$bg_pid" -x mpq-wait >waiter
+		wait_until waits "$(<waiter)"
+		mpq-put "$1" x
+		waiter=$bg_pid
+		ready_is "$1" || exit
+		[[ $(mpq-get -n "$1") == x ]] || exit
+		grep "^$(<waiter) .* = " trace | tail -n 1 >&2
+		[[ $(grep "^$(<waiter) .* = " trace | tail -n 1) =~ =\ ([0-9]|-1\ EAGAIN) ]]
 	}
-	$sum / 1e6;
-};
-my ($before, $now) = (-1, 0);
-for (my $i = 0; $i < 100 && ($now - $before > 1 || $now < 1); $i++) {  # until it has settled
-	$before = $now;
-	sleep 0.1;
-	$now = $used->();
-}
-my $start = $used->();
-sleep 2;
-my $cost = $used->() - $start;
-open(my $p, "|-", "mpq-put q$ARGV[0]") or die;
-$p->autoflush(1);
-sleep 0.1;
-my $t = time;
-print $p "x\n";
-my $line = <$in>;
-my $took = 1000 * (time - $t);
-close($p);
-chomp $line;
-waitpid($pid, 0);
-system("mpq-get -n q$ARGV[0] >/dev/null");
-printf("%s after %.2f ms; %.1f ms used in 2 s\n", $line, $took, $cost);
-exit($line eq "q$ARGV[0]" && $took < 10 && $cost < 20 ? 0 : 1);
-EOP
 	for i in 1 500 1000; do
-		# A machine that is busy with other things gets three tries.
-		perl thousand.pl "$i" >&2 || { mpq-wait -n "q$i" && false; } || perl thousand.pl "$i" >&2 || perl thousand.pl "$i" >&2
+		woken "q$i" || woken "q$i" || woken "q$i"
 	done
 }
