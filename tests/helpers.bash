@@ -99,7 +99,7 @@ bg() {
 
 # reap PID: waits for a process that bg started to end, for a minute at most; sets $status.
 reap() {
-	wait_until ended "$1" || return
+	wait_until ended "$1" || return # in a condition the shell would go on
 	status=0
 	wait "$1" || status=$?
 }

@@ -845,7 +845,7 @@ waits_in_ppoll() {
 	setup_queue m
 	: >begun
 	lifeline
-	bg mpq-work q sh -c 'echo "$$" >>begun; kill -STOP $$; cat "$lifeline"'
+	bg mpq-work q sh -c 'trap "" HUP TERM; echo "$$" >>begun; kill -STOP $$; cat "$lifeline"' # the kernel sends HUP
 	wait_until has_lines 1 begun
 	wait_until stopped "$(<begun)"
 	dog=$(pgrep -P "$bg_pid" -x mpq-watchdog)
