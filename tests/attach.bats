@@ -229,7 +229,7 @@ killed() {
 	kill "-$1" "$attach"
 	reap "$getter"
 	[[ $status == 5 ]]
-	(($(ms) - start < 1000))
+	(($(ms) - start < 5000)) # a second, and what a busy machine adds
 	reap "$attach"
 	[[ $status == "$2" ]]
 	try 5 mpq-put p@1 x

@@ -40,7 +40,7 @@ poke() {
 ends() {
 	status=0
 	# shellcheck disable=SC2086 # words
-	timeout -k 1 5 mpq-$2 </dev/null >out 2>err || status=$?
+	timeout -k 1 20 mpq-$2 </dev/null >out 2>err || status=$?
 	why=$(<err)
 	if ((status > 11)) || ((status == 1)) && [[ $why != "mpq-${2%% *}: "*"q: "?* ]]; then
 		printf '%s: mpq-%s: status %s: %s\n' "$1" "$2" "$status" "$why" >>failures
@@ -295,14 +295,14 @@ is_damaged() {
 	local length
 	for length in 0 100 half; do
 		mpq-create q
-		bg mpq-get -t 3 q 2>why.get
+		bg mpq-get q 2>why.get
 		local getter=$bg_pid
 		wait_stat getters 1 q
 		mpq-put q a
 		reap "$getter"
-		bg mpq-get -t 1 q 2>why.get
+		bg mpq-get -t 5 q 2>why.get # not over before the truncation
 		getter=$bg_pid
-		bg mpq-join -t 1 q 2>why.join
+		bg mpq-join -t 5 q 2>why.join
 		local join=$bg_pid
 		wait_stat getters 1 q
 		size=$(stat -c %s "$MPQ_DIR/mpq.q")
@@ -344,7 +344,7 @@ is_damaged() {
 		fresh
 		poke "$offset" 255 255 255 127 255 255 255 127
 		status=0
-		timeout -k 1 5 mpq-get -n q >/dev/null 2>err || status=$?
+		timeout -k 1 20 mpq-get -n q >/dev/null 2>err || status=$?
 		((status == 1)) || continue
 		grep -q damaged err || continue
 		found=$((found + 1))
@@ -352,7 +352,7 @@ is_damaged() {
 		for command in "get -n q" "put q x" "put -n q" "join -n q" "task-done q" "close q" "stat q" "wait -n q" "rm q" "get -n q"; do
 			status=0
 			# shellcheck disable=SC2086 # words
-			timeout -k 1 5 mpq-$command </dev/null >/dev/null 2>err || status=$?
+			timeout -k 1 20 mpq-$command </dev/null >/dev/null 2>err || status=$?
 			printf 'word %s: mpq-%s: %s %s\n' "$offset" "$command" "$status" "$(<err)"
 			[[ $status == 1 ]]
 			grep -q "^mpq-${command%% *}: q: damaged" err

@@ -85,7 +85,7 @@ all_there() {
 @test "-t: 4 when there was no room within the time, never earlier" {
 	mpq-create -m 1 q
 	mpq-put q a
-	lasts 300 2000 4 mpq-put -t 0.3 q b
+	lasts 300 15000 4 mpq-put -t 0.3 q b
 	silent
 	stat_is putters 0 q
 }

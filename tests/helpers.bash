@@ -185,7 +185,8 @@ now() {
 	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
 }
 
-# lasts MIN MAX STATUS COMMAND [ARG ...]: as try; COMMAND must take from MIN to MAX milliseconds.
+# lasts MIN MAX STATUS COMMAND [ARG ...]: as try; COMMAND must take from MIN to MAX milliseconds. MAX is for a machine that
+# is busy with other things: 15000. What must be at once is tried with a time of an hour or none: try ends it.
 lasts() {
 	local min=$1 max=$2 start took
 	shift 2

@@ -4,11 +4,6 @@
 
 load helpers
 
-# now: milliseconds.
-now() {
-	printf '%s\n' "$((${EPOCHREALTIME/[.,]/} / 1000))"
-}
-
 # start_join [ARG ...]: a join in the background that has begun to wait, its PID in $join.
 start_join() {
 	bg mpq-join "$@" 2>progress
@@ -60,21 +55,21 @@ shows() {
 @test "join -n and -t 0: 8 at once when something is unfinished, silently" {
 	mpq-create q
 	mpq-put q a
-	lasts 0 2000 8 mpq-join -n q
+	try 8 mpq-join -n q
 	silent
-	lasts 0 2000 8 mpq-join -t 0 q
+	try 8 mpq-join -t 0 q
 	silent
-	lasts 0 2000 8 mpq-join --nowait q
+	try 8 mpq-join --nowait q
 	try 8 mpq-join q -n
 }
 
 @test "join -t: 8 when it was not within the time, never earlier" {
 	mpq-create q
 	mpq-put q a
-	lasts 300 2000 8 mpq-join -t 0.3 q
+	lasts 300 15000 8 mpq-join -t 0.3 q
 	silent
-	lasts 200 2000 8 mpq-join --timeout=0.2s q
-	lasts 60 2000 8 mpq-join -t .001m q
+	lasts 200 15000 8 mpq-join --timeout=0.2s q
+	lasts 60 15000 8 mpq-join -t .001m q
 }
 
 @test "join -t: 0 as soon as it is so within the time" {
@@ -89,8 +84,8 @@ shows() {
 @test "join: of -n and -t the last counts" {
 	mpq-create q
 	mpq-put q a
-	lasts 0 2000 8 mpq-join -t 1d -n q
-	lasts 200 2000 8 mpq-join -n -t 0.2 q
+	try 8 mpq-join -t 1d -n q
+	lasts 200 15000 8 mpq-join -n -t 0.2 q
 }
 
 @test "join -v says why the status is not 0" {
@@ -120,7 +115,7 @@ shows() {
 	mpq-create q
 	try 0 mpq-join -n q
 	try 8 mpq-join -n -C q
-	lasts 200 2000 8 mpq-join -t 0.2 --closed q
+	lasts 200 15000 8 mpq-join -t 0.2 --closed q
 	mpq-close q
 	try 0 mpq-join -n -C q
 	silent
@@ -232,7 +227,7 @@ shows() {
 	wait_until shows '1/2'
 	took=$(($(now) - start))
 	printf 'took %s ms\n' "$took"
-	((took < 8000))
+	((took < 15000))
 	(($(wc -l <progress) <= 2))
 	mpq-get -D q
 	reap "$join"

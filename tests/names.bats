@@ -516,8 +516,8 @@ refuses() {
 	try 0 mpq-put --raw q < <(printf 'c\nd\n')
 	try 0 mpq-put --length q < <(printf '\0\0\0\2e\n')
 	try 4 mpq-put --nowait q x
-	lasts 100 3000 4 mpq-put --timeout 0.1 q x
-	lasts 100 3000 4 mpq-put --timeout=0.1 q x
+	lasts 100 15000 4 mpq-put --timeout 0.1 q x
+	lasts 100 15000 4 mpq-put --timeout=0.1 q x
 	timeout 20 mpq-get -anL q | cmp - <(printf '\0\0\0\3a\nb\0\0\0\4c\nd\n\0\0\0\2e\n')
 }
 
@@ -543,8 +543,8 @@ refuses() {
 	wait_stat held 1 q
 	try 0 mpq-get --all --nowait q
 	[ "$output" = $'8\n9' ]
-	lasts 100 3000 3 mpq-get --timeout 0.1 q
-	lasts 100 3000 3 mpq-get q --timeout=0.1
+	lasts 100 15000 3 mpq-get --timeout 0.1 q
+	lasts 100 15000 3 mpq-get q --timeout=0.1
 }
 
 @test "the long options of task-done" {
@@ -569,7 +569,7 @@ refuses() {
 	try 0 mpq-create q
 	try 0 mpq-put q x
 	try 8 mpq-join --nowait q
-	lasts 100 3000 8 mpq-join --timeout 0.1 --verbose q
+	lasts 100 15000 8 mpq-join --timeout 0.1 --verbose q
 	complains "mpq-join: q"
 	try 8 mpq-join --nowait --progress --closed q
 	try 0 mpq-stat --key size q
@@ -593,12 +593,12 @@ refuses() {
 	try 0 mpq-move q to --count 1 --nowait --verbose
 	[ "$stderr" = "mpq-move: q: 1 moved" ]
 	try 0 mpq-move --count=1 q --timeout 5 to
-	lasts 100 3000 4 mpq-move --timeout=0.1 q to
+	lasts 100 15000 4 mpq-move --timeout=0.1 q to
 	try 0 mpq-get -an to
 	try 0 mpq-move --all --nowait q to
 	stat_is size 2 to
 	try 3 mpq-move --all q to --nowait
-	lasts 100 3000 8 mpq-wait --timeout 0.1 q
+	lasts 100 15000 8 mpq-wait --timeout 0.1 q
 	try 8 mpq-wait q --nowait --verbose
 	complains "mpq-wait: q"
 	try 0 mpq-close to --immediate
@@ -636,7 +636,7 @@ refuses() {
 	try 0 mpq-put q 3 4
 	try 0 mpq-work --count 1 --stdin q cat
 	[ "$output" = 3 ]
-	lasts 100 5000 0 mpq-work --timeout 0.1 q echo
+	lasts 100 15000 0 mpq-work --timeout 0.1 q echo
 	[ "$output" = 4 ]
 }
 
@@ -671,14 +671,14 @@ refuses() {
 
 @test "of -n and -t the last counts" {
 	try 0 mpq-create -m 1 q
-	lasts 150 3000 3 mpq-get -n -t 0.15 q
-	lasts 0 3000 3 mpq-get -t 15 -n q
-	lasts 0 3000 3 mpq-get -t 15 -t 0 q
+	lasts 150 15000 3 mpq-get -n -t 0.15 q
+	try 3 mpq-get -t 1h -n q
+	try 3 mpq-get -t 1h -t 0 q
 	try 0 mpq-put q x
-	lasts 150 3000 4 mpq-put -n -t 0.15 q x
-	lasts 0 3000 4 mpq-put -t 15 -n q x
-	lasts 150 3000 8 mpq-join -n -t 0.15 q
-	lasts 0 3000 8 mpq-join -t 15 -n q
+	lasts 150 15000 4 mpq-put -n -t 0.15 q x
+	try 4 mpq-put -t 1h -n q x
+	lasts 150 15000 8 mpq-join -n -t 0.15 q
+	try 8 mpq-join -t 1h -n q
 }
 
 @test "of -0, -r and -L the last counts" {
@@ -757,14 +757,14 @@ refuses() {
 
 @test "-t takes decimals, and the suffixes s m h d as in sleep(1)" {
 	try 0 mpq-create q
-	lasts 100 2500 3 mpq-get -t 0.1 q
-	lasts 100 2500 3 mpq-get -t .1 q
-	lasts 100 2500 3 mpq-get -t 00.1000 q
-	lasts 100 2500 3 mpq-get -t 0.1s q
-	lasts 120 2500 3 mpq-get -t 0.002m q
-	lasts 108 2500 3 mpq-get -t 0.00003h q
-	lasts 86 2500 3 mpq-get -t 0.000001d q
-	lasts 0 2500 3 mpq-get -t 0.0000000000001 q
+	lasts 100 15000 3 mpq-get -t 0.1 q
+	lasts 100 15000 3 mpq-get -t .1 q
+	lasts 100 15000 3 mpq-get -t 00.1000 q
+	lasts 100 15000 3 mpq-get -t 0.1s q
+	lasts 120 15000 3 mpq-get -t 0.002m q
+	lasts 108 15000 3 mpq-get -t 0.00003h q
+	lasts 86 15000 3 mpq-get -t 0.000001d q
+	try 3 mpq-get -t 0.0000000000001 q
 }
 
 @test "a long -t is long" {

@@ -13,7 +13,7 @@ need_space() {
 
 # refused COMMAND ...: status 1, at once, saying that it is another name space that uses the queue.
 refused() {
-	lasts 0 2000 1 "$@"
+	try 1 "$@"
 	printf '%s\n' "$stderr"
 	[[ -z $output && $stderr == "mpq-"*": q: "* ]]
 	grep -Eiq 'name ?space' <<<"$stderr"
@@ -43,7 +43,7 @@ inner_waiter() {
 	wait_stat getters 1 q
 	refused "${new_space[@]}" mpq-put q x
 	refused "${new_space[@]}" mpq-get -n q
-	refused "${new_space[@]}" mpq-get -t 5 q
+	refused "${new_space[@]}" mpq-get -t 1h q
 	refused "${new_space[@]}" mpq-get q
 	refused "${new_space[@]}" mpq-join -n q
 	refused "${new_space[@]}" mpq-task-done q

@@ -103,9 +103,9 @@ ms() {
 	try 0 mpq-put p@2 a
 	try 0 mpq-get p@1
 	[[ $output == a ]]
-	lasts 0 2000 1 mpq-put p@1 x
+	try 1 mpq-put p@1 x
 	complains mpq-put
-	lasts 0 2000 1 mpq-get p@2
+	try 1 mpq-get p@2
 	complains mpq-get
 	try 1 mpq-put p@1 </dev/null
 	try 1 mpq-join -n p@1
@@ -269,7 +269,7 @@ owned() {
 	kill "-$1" "$owner"
 	reap "$getter"
 	[[ $status == 5 ]]
-	(($(ms) - start < 1000))
+	(($(ms) - start < 5000)) # a second, and what a busy machine adds
 	try 5 mpq-put p@1 x
 	try 5 mpq-get p@2
 	stat_is state closed p@2

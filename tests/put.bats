@@ -246,7 +246,7 @@ leaves() {
 
 @test "-n: Full is 4 at once; what was put stays put, in order" {
 	try 0 mpq-create -m 3 q
-	lasts 0 3000 4 mpq-put -n q 1 2 3 4 5
+	try 4 mpq-put -n q 1 2 3 4 5
 	silent
 	try 4 mpq-put -nv q 6
 	[ "$(last_line)" = "mpq-put: q: 0 put" ]
@@ -265,8 +265,8 @@ leaves() {
 
 @test "-t: Full is 4 after the time, not before" {
 	try 0 mpq-create -m 1 q
-	lasts 300 3000 4 mpq-put -t 0.3 q 1 2
-	lasts 300 3000 4 mpq-put -t 0.3 q < <(echo 3)
+	lasts 300 15000 4 mpq-put -t 0.3 q 1 2
+	lasts 300 15000 4 mpq-put -t 0.3 q < <(echo 3)
 	try 0 mpq-get -an q
 	[ "$output" = 1 ]
 }
@@ -367,7 +367,7 @@ leaves() {
 
 @test "a message that can never fit is 10 at once, though put may wait" {
 	try 0 mpq-create -b 5 q
-	lasts 0 3000 10 mpq-put q 123456
+	try 10 mpq-put q 123456
 	complains "mpq-put: q"
 	try 10 mpq-put -n q 123456
 	try 10 mpq-put -t 10 q 123456

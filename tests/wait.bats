@@ -38,12 +38,12 @@ ready_is() {
 @test "wait -n and -t: 8 when none is ready within the time, silently" {
 	mpq-create q
 	mpq-create r
-	lasts 0 2000 8 mpq-wait -n q r
+	try 8 mpq-wait -n q r
 	silent
-	lasts 0 2000 8 mpq-wait q -t 0 r
-	lasts 300 2000 8 mpq-wait -t 0.3 q r
+	try 8 mpq-wait q -t 0 r
+	lasts 300 15000 8 mpq-wait -t 0.3 q r
 	silent
-	lasts 300 2000 8 mpq-wait -t 0.3 q
+	lasts 300 15000 8 mpq-wait -t 0.3 q
 	try 8 mpq-wait -nv q
 	complains mpq-wait
 }
