@@ -127,7 +127,7 @@ reap_all() {
 }
 
 # wait_until COMMAND [ARG ...]: tries COMMAND every 10 ms until it succeeds; fails after a minute, which a machine that is
-# only busy does not take. The one sleep of the suites: what it lasts decides nothing, it leaves the processor to others.
+# only busy does not take. How long it sleeps between two looks decides nothing; it leaves the processor to others.
 wait_until() {
 	local deadline=$((${EPOCHREALTIME/[.,]/} + 60000000))
 	until "$@" 2>/dev/null; do
