@@ -91,7 +91,7 @@ int
 input_all(struct input *in, int framing)
 {
 	static unsigned char buffer[BUFFER] __attribute__((aligned(4096)));
-	struct stream s = { .in = in, .buf = buffer };
+	struct stream s = { .in = in, .buf = buffer, .most = mpq_most_bytes(in->q) };
 	int err;
 
 	in->put = 0, in->error = 0;

@@ -163,6 +163,8 @@ put_one(struct lengths *l, bool *end)
 
 	if ((*end = header == 0) || s->in->error != 0)
 		return MPQ_OK;
+	if (length > s->most)
+		return MPQ_TOOBIG;
 	stored = length > INT32_MAX ? 0 : sizeof head;
 	restart(s, stored == 0 ? MPQ_BARE : MPQ_LENGTHS);
 	if (stored != 0)

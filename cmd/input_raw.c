@@ -15,13 +15,16 @@ stream_raw(struct stream *s)
 	ssize_t n;
 	int err;
 
-	while (s->have < BUFFER && (n = stream_read(s, s->buf + s->have, BUFFER - s->have)) > 0)
+	while (s->have < BUFFER && s->have <= s->most &&
+	    (n = stream_read(s, s->buf + s->have, BUFFER - s->have)) > 0)
 		s->have += (size_t)n;
 	if (s->eof)
 		return stream_put(s, s->buf, s->have, s->have);
 	err = mpq_writer_append(&s->w, s->buf, s->have);
 	while (err == MPQ_OK && !s->eof && s->in->error == 0) {
-		if ((err = mpq_writer_space(&s->w, &space, &room)) == MPQ_OK && (n = stream_read(s, space, room)) > 0)
+		if (s->w.pending > s->most)
+			err = MPQ_TOOBIG;
+		else if ((err = mpq_writer_space(&s->w, &space, &room)) == MPQ_OK && (n = stream_read(s, space, room)) > 0)
 			mpq_writer_fill(&s->w, (size_t)n);
 	}
 	if (err == MPQ_OK && s->in->error == 0)

@@ -23,6 +23,7 @@ struct stream {
 	unsigned char *buf;
 	size_t have;                 /* bytes in the buffer */
 	uint64_t unread;             /* bytes that were read and not put: to be given back if there is an error */
+	uint64_t most;               /* bytes of a message that can ever fit: who has read more of one need not read on */
 };
 
 /* Read what comes, n bytes at most. 0: the end, s->eof is set; -1: s->in->error is. */

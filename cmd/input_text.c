@@ -110,6 +110,8 @@ read_buffered(struct text *t)
 		if ((err = put_buffer(t, (size_t)(last - s->buf) + 1)) != MPQ_OK)
 			return err;
 	}
+	if (s->have > s->most)
+		return MPQ_TOOBIG;
 	return full ? go_direct(t) : MPQ_OK;
 }
 
@@ -146,6 +148,8 @@ read_direct(struct text *t)
 	ssize_t n;
 	int err;
 
+	if (before > s->most)
+		return MPQ_TOOBIG;
 	if (pauses(s)) {
 		go_buffered(t);
 		return MPQ_OK;

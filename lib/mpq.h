@@ -143,6 +143,9 @@ int mpq_put(struct mpq *q, const void *msg, size_t len, mpq_time deadline);
 /* Could a put be made at all? The deadline is for the lock only. MPQ_OK, MPQ_CLOSED, MPQ_WRONGEND, MPQ_GONE. */
 int mpq_can_put(struct mpq *q, mpq_time deadline);
 
+/* A message of more bytes than these never fits what puts go to; UINT64_MAX if any may. It is so for good. */
+uint64_t mpq_most_bytes(const struct mpq *q);
+
 /* How messages are told apart in a run of bytes. */
 enum mpq_framing {
 	MPQ_LINES = 1,    /* each ends with a newline */

@@ -45,6 +45,13 @@ int owner_wait_over(struct mpq *q);
 void owner_look(struct mpq *q);
 /* Outside the lock, before a handle's first take: messages of dead owners come first, so look at once if that is cheap. */
 void owner_look_first(struct mpq *q);
+/* The same before a handle's first put into a pipe: if the other end's owner is dead, nobody would get it. */
+static inline void
+owner_look_across(struct mpq *q)
+{
+	if (q->end != 0 && q->looked == 0)
+		owner_look_first(q);
+}
 /* Outside the lock: free what was dropped while somebody looked at it. */
 void owner_clean(struct mpq *q);
 

@@ -292,6 +292,7 @@ mpq_put(struct mpq *q, const void *msg, size_t len, mpq_time deadline)
 		return MPQ_WRONGEND;
 	if (len > SMALL)
 		return put_large(q, msg, len, deadline);
+	owner_look_across(q);
 	op_init(&put.op, put_try, q->out, WAIT_PUT, MPQ_FULL, deadline);
 	put.msg = msg, put.len = len;
 	put.newline = len != 0 && memchr(msg, '\n', len) != NULL;
@@ -309,5 +310,16 @@ mpq_can_put(struct mpq *q, mpq_time deadline)
 {
 	struct op op = { .try = can_put_try, .side = q->out, .deadline = deadline };
 
-	return q->out == NO_SIDE ? MPQ_WRONGEND : op_run(q, &op);
+	if (q->out == NO_SIDE)
+		return MPQ_WRONGEND;
+	owner_look_across(q);
+	return op_run(q, &op);
+}
+
+uint64_t
+mpq_most_bytes(const struct mpq *q)
+{
+	uint64_t maxbytes = q->out == NO_SIDE ? 0 : get(&side_at(q, q->out)->maxbytes);
+
+	return maxbytes != 0 ? maxbytes : UINT64_MAX;
 }

@@ -139,6 +139,55 @@ all_there() {
 	[[ $output == 1 ]]
 }
 
+# never_ends BYTES OPTION ...: a message that begins with BYTES (for printf) and does not end is 10, and nothing is kept.
+never_ends() {
+	local bytes=$1
+	shift
+	rm -f fifo
+	mkfifo fifo
+	exec 7<>fifo
+	# shellcheck disable=SC2059 # they are for printf
+	printf "$bytes" >&7
+	try 10 timeout 30 mpq-put "$@" q <fifo
+	complains "mpq-put: q"
+	exec 7>&-
+	stat_is size 0 q
+}
+
+@test "-b: a message that can never fit is 10 before it has ended, in every framing" {
+	mpq-create -b 10 q
+	never_ends 12345678901
+	never_ends 12345678901 -0
+	never_ends 12345678901 -r
+	never_ends '\0\0\0\013' -L
+	never_ends '\377\377\377\377\0\0\0\001\0\0\0\0' -L
+	for framing in '' -0 -r; do
+		# shellcheck disable=SC2086 # none is none
+		try 10 timeout 30 mpq-put $framing q < <(tr '\0' x </dev/zero)
+	done
+	mpq-create -b 1M r
+	try 10 timeout 30 mpq-put r < <(tr '\0' x </dev/zero)
+	try 10 timeout 30 mpq-put -r r < <(tr '\0' x </dev/zero)
+	stat_is size 0 r
+	(($(mpq-stat -k memory r) < 3 * 1048576))
+}
+
+@test "-b: what has not ended and may still fit is waited for" {
+	mpq-create -b 10 q
+	mkfifo fifo
+	exec 7<>fifo
+	printf 1234567890 >&7
+	bg mpq-put q <fifo
+	wait_until sleeps_in "$bg_pid" read poll
+	printf '\n' >&7
+	wait_stat size 1 q
+	exec 7>&-
+	reap "$bg_pid"
+	[[ $status == 0 ]]
+	try 0 mpq-get -n q
+	[[ $output == 1234567890 ]]
+}
+
 @test "-b takes K: 1024 bytes fit 1K, 1025 do not" {
 	mpq-create -b 1K q
 	filler 1025 | try 10 mpq-put -r q

@@ -305,6 +305,35 @@ owned() {
 	try 5 mpq-get -n r@1
 }
 
+# lost_end COMMAND ...: what is put by COMMAND for an end whose owner has just died is 5, at once.
+lost_end() {
+	local owner
+	mpq-pipe p
+	live_pid
+	owner=$pid
+	mpq-pipe -o "$owner" p@2
+	mpq-put p@1 before                   # the last look for dead owners was a moment ago
+	kill -KILL "$owner"
+	reap "$owner"
+	try 5 timeout 30 "$@"
+	stat_is puts 1 p@1
+	mpq-rm p
+}
+
+@test "pipe -o: a put after its owner has died is 5, not lost" {
+	seq 10000 >lines
+	mpq-create q
+	seq 10 | mpq-put q
+	lost_end mpq-put p@1 x
+	lost_end mpq-put -n p@1 x
+	lost_end mpq-put p@1 "$(filler 10000)"
+	lost_end mpq-put p@1 <lines
+	lost_end mpq-put -r p@1 <lines
+	lost_end mpq-put -r p@1 </dev/null
+	lost_end mpq-move q p@1
+	stat_is size 10 q
+}
+
 @test "pipe -o: a long-lived putter that never waits notices, too" {
 	mpq-pipe p
 	live_pid
