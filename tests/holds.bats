@@ -567,6 +567,22 @@ END
 	done
 }
 
+@test "get -O: with a redirection in \$(...), exec makes it the shell that waits for it" {
+	local shell
+	setup_queue
+	for shell in bash sh; do
+		mpq-put q a
+		# shellcheck disable=SC2016 # the inner shell expands
+		try 0 "$shell" -ec 'x=$(exec mpq-get -O q 2>>log)
+			mpq-stat -k held q
+			mpq-task-done -O q
+			echo "$x"
+			exit'
+		[[ $output == $'1\na' ]]
+		counts q 0 0 0
+	done
+}
+
 @test "task-done -O ends the holds of the process that started it" {
 	setup_queue a b c
 	# shellcheck disable=SC2016 # the inner shell expands
