@@ -285,22 +285,29 @@ storm(int flags)
 	struct itimerval often = { { 0, 100 }, { 0, 100 } }, never = { { 0, 0 }, { 0, 0 } };
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = flags };
 	struct mpq_stat st[2];
-	int code, interrupted;
-	mpq_time deadline;
+	int code = MPQ_OK, interrupted;
+	mpq_time deadline = 0;
 	pid_t pid;
 
 	IS(mpq_put(full, "a", 1, MPQ_NOW), MPQ_OK, "fill it");
 	sigaction(SIGALRM, &action, NULL);
 	for (int call = 0; call < STORM_CALLS; call++) {
+		bool may_go_on = call > STORM_ONE && (flags & SA_RESTART);
+
 		interrupted = 0;
-		setitimer(ITIMER_REAL, &often, NULL);
-		deadline = in_ms(100);
-		while ((code = once(call, empty, full, deadline)) == MPQ_INTR)
-			interrupted++;
-		setitimer(ITIMER_REAL, &never, NULL);
+		/* On a busy machine the time may be over before the process sleeps at all. */
+		for (int tries = 0; tries < 50 && (tries == 0 || (interrupted == 0 && !may_go_on)); tries++) {
+			setitimer(ITIMER_REAL, &often, NULL);
+			deadline = in_ms(100);
+			while ((code = once(call, empty, full, deadline)) == MPQ_INTR)
+				interrupted++;
+			setitimer(ITIMER_REAL, &never, NULL);
+			if (code != calls[call].code)
+				break;
+		}
 		IS(code, calls[call].code, "%s in a storm of signals ends", calls[call].what);
 		OK(mpq_now() >= deadline && mpq_now() - deadline < 10 * SECOND, "at its time");
-		OK(interrupted > 0 || (call > STORM_ONE && (flags & SA_RESTART)), "interrupted (%s)",
+		OK(interrupted > 0 || may_go_on, "interrupted (%s)",
 		    flags & SA_RESTART ? "SA_RESTART; of several, the kernel may go on by itself" : "no SA_RESTART");
 	}
 	OK(mpq_stat(empty, &st[0]) == MPQ_OK && mpq_stat(full, &st[1]) == MPQ_OK && st[0].getters == 0 &&
