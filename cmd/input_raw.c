@@ -20,6 +20,8 @@ stream_raw(struct stream *s)
 		s->have += (size_t)n;
 	if (s->eof)
 		return stream_put(s, s->buf, s->have, s->have);
+	if (s->have > s->most)
+		return MPQ_TOOBIG;
 	err = mpq_writer_append(&s->w, s->buf, s->have);
 	while (err == MPQ_OK && !s->eof && s->in->error == 0) {
 		if (s->w.pending > s->most)

@@ -58,11 +58,11 @@ struct mpq {
 	uint64_t dev, ino;           /* which file it is */
 	mpq_time looked;             /* when this handle last looked for dead owners */
 	bool sweeping;               /* it is looking now */
+	bool looked_across;          /* whether the owner of the pipe's other end is dead */
 	unsigned nested;             /* operations run on the way of another one, which may be asleep */
 	unsigned spin;               /* how long a short look is, in turns: doubled when it pays, halved when not */
 	uint32_t round;              /* of shares in which it last had one (share.c), 0: none */
 	uint64_t had;                /* messages, as they counted in that round */
-	uint64_t given_up;           /* so many woken getters did not come when it was their turn */
 	char path[];                 /* of the file, to look at it again */
 };
 

@@ -115,6 +115,7 @@ struct side {                                /* one direction: a queue has one, 
 struct events {                              /* futex words, a line of their own */
 	uint32_t word[WAIT_KINDS];
 	uint32_t coming[WAIT_PUT + 1];       /* getters, putters that were woken and have not been here since; a hint */
+	uint32_t given_up;                   /* getters that did not come when others waited for them (share.c); a hint */
 	uint64_t woken[WAIT_PUT + 1];        /* when the last of them was, ns; a hint */
 };
 

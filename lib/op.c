@@ -211,6 +211,7 @@ sleep_on(struct mpq *q, struct op *op, unsigned kind)
 	if (r != MPQ_OK)
 		return r;
 	op->slept = true;
+	op->turn = kind == WAIT_TURN ? op->turn : 0;
 	op->word = word, op->seen = snapshot;
 	r = futex_wait(word, snapshot, wait_slice(kind == WAIT_TURN && op->turn < op->deadline ? op->turn : op->deadline));
 	owner_look(q);

@@ -172,6 +172,12 @@ owner_end(struct mpq *q, const struct mpq_owner *owner, uint32_t end)
 }
 
 int
+owner_of_end(const struct mpq *q, uint32_t end, uint32_t *slot)
+{
+	return slot_find(q, NULL, SLOT_END, end, slot);
+}
+
+int
 owner_release(struct mpq *q, uint32_t slot)
 {
 	struct slot *s = slot_at(q, slot);

@@ -31,6 +31,8 @@ void owner_unshare(struct mpq *q, uint32_t slot);
 int owner_holder(struct mpq *q, const struct mpq_owner *owner, uint32_t side, int make, uint32_t *slot);
 /* [lock] A slot for the owner of an end of a pipe; made anew, it replaces the one before. */
 int owner_end(struct mpq *q, const struct mpq_owner *owner, uint32_t end);
+/* [lock] That slot, 0 if nobody owns the end. */
+int owner_of_end(const struct mpq *q, uint32_t end, uint32_t *slot);
 /* [lock] Free a slot that has nothing, waits for nothing and shares nothing. */
 int owner_release(struct mpq *q, uint32_t slot);
 /* [lock] Messages that `owner` holds of a side, and that this process has in hand. */
@@ -45,13 +47,9 @@ int owner_wait_over(struct mpq *q);
 void owner_look(struct mpq *q);
 /* Outside the lock, before a handle's first take: messages of dead owners come first, so look at once if that is cheap. */
 void owner_look_first(struct mpq *q);
-/* The same before a handle's first put into a pipe: if the other end's owner is dead, nobody would get it. */
-static inline void
-owner_look_across(struct mpq *q)
-{
-	if (q->end != 0 && q->looked == 0)
-		owner_look_first(q);
-}
+/* Outside the lock, before a handle's first put: if the owner of a pipe's other end is dead, nobody would get it. What
+ * op_enter returns. */
+int owner_look_across(struct mpq *q, mpq_time deadline);
 /* Outside the lock: free what was dropped while somebody looked at it. */
 void owner_clean(struct mpq *q);
 

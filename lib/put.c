@@ -287,12 +287,14 @@ int
 mpq_put(struct mpq *q, const void *msg, size_t len, mpq_time deadline)
 {
 	struct put put;
+	int err;
 
 	if (q->out == NO_SIDE)
 		return MPQ_WRONGEND;
 	if (len > SMALL)
 		return put_large(q, msg, len, deadline);
-	owner_look_across(q);
+	if ((err = owner_look_across(q, deadline)) != MPQ_OK)
+		return err;
 	op_init(&put.op, put_try, q->out, WAIT_PUT, MPQ_FULL, deadline);
 	put.msg = msg, put.len = len;
 	put.newline = len != 0 && memchr(msg, '\n', len) != NULL;
@@ -309,10 +311,12 @@ int
 mpq_can_put(struct mpq *q, mpq_time deadline)
 {
 	struct op op = { .try = can_put_try, .side = q->out, .deadline = deadline };
+	int err;
 
 	if (q->out == NO_SIDE)
 		return MPQ_WRONGEND;
-	owner_look_across(q);
+	if ((err = owner_look_across(q, deadline)) != MPQ_OK)
+		return err;
 	return op_run(q, &op);
 }
 

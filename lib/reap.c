@@ -159,6 +159,15 @@ reap(struct mpq *q, const struct suspect *dead)
 
 /* ---- looking --------------------------------------------------------------------------------------------- */
 
+static struct suspect
+suspect_at(const struct mpq *q, uint32_t r)
+{
+	const struct slot *s = slot_at(q, r);
+
+	return (struct suspect){ .slot = r, .pid = LOW(get(&s->who)), .start = get(&s->start),
+		.time_ns = HIGH(get(&s->what)) };
+}
+
 /* Copy the table. *n slots in *list, which the caller frees. */
 static int
 suspects(struct mpq *q, struct suspect **list, size_t *n)
@@ -182,16 +191,12 @@ suspects(struct mpq *q, struct suspect **list, size_t *n)
 	return err;
 copy:
 	for (*n = 0, r = LOW(get(&q->head->slots)); r != 0; r = record_next(q, r)) {
-		const struct slot *s;
-
 		if (*n == room || !is_record(q, r)) {
 			free(*list);
 			*list = NULL;
 			return op_leave(q, MPQ_DAMAGED, NULL);
 		}
-		s = slot_at(q, r);
-		(*list)[(*n)++] = (struct suspect){ .slot = r, .pid = LOW(get(&s->who)), .start = get(&s->start),
-			.time_ns = HIGH(get(&s->what)) };
+		(*list)[(*n)++] = suspect_at(q, r);
 	}
 	return op_leave(q, MPQ_OK, NULL);
 }
@@ -236,6 +241,47 @@ owner_look_first(struct mpq *q)
 		mpq_sweep(q);
 	else
 		owner_look(q);
+}
+
+struct across {
+	struct op op;
+	struct suspect owner;
+};
+
+static int
+across_try(struct mpq *q, struct op *op)
+{
+	struct across *across = (struct across *)op;
+	uint32_t r;
+	int err = owner_of_end(q, q->end == 1 ? 2 : 1, &r);
+
+	if (err == MPQ_OK && r != 0)
+		across->owner = suspect_at(q, r);
+	return err;
+}
+
+int
+owner_look_across(struct mpq *q, mpq_time deadline)
+{
+	struct across across = { .op = { .try = across_try, .deadline = deadline } };
+	mpq_time outer = q->until;
+	int err;
+
+	if (q->end == 0 || q->looked_across)
+		return MPQ_OK;
+	if ((err = op_run(q, &across.op)) != MPQ_OK)
+		return err;
+	q->looked_across = true;
+	if (across.owner.slot == 0)
+		return MPQ_OK;
+	if (!owner_known(q))
+		owner_self(q);
+	if (alive((pid_t)across.owner.pid, across.owner.start, across.owner.time_ns == q->time_ns))
+		return MPQ_OK;
+	q->until = deadline < outer ? deadline : outer;
+	err = reap(q, &across.owner);
+	q->until = outer;
+	return err;
 }
 
 void

@@ -25,28 +25,40 @@
 #define MOST_SHARERS (UINT16_MAX - 1u)
 
 #define PATIENCE ((mpq_time)50000000)
-#define MEMORY 128u                  /* rounds after which nothing is left of a sum */
+#define MEMORY 128u                  /* rounds after which next to nothing is left of a sum */
 
 /* Of a sum, what counts a round later. */
 static uint64_t
 faded(uint64_t sum)
 {
-	return sum - sum / 32;
+	return sum - (sum + 31) / 32;
+}
+
+/* Woken getters who did not come when others waited for them: stopped, say. As many of those who are written down as
+ * sleepers are not waited for any more, by nobody, until none has been woken for a while. */
+static uint64_t
+given_up(const struct mpq *q, uint32_t side, uint64_t coming, uint64_t waiting)
+{
+	uint64_t n = __atomic_load_n(&q->head->events[side].given_up, __ATOMIC_RELAXED);
+
+	return coming == 0 ? 0 : n < waiting ? n : waiting;
 }
 
 /* Those who are on their way to their first share, or may have to be told of it, go first; but it is enough to have waited
- * for one another, and who does not come, because he is stopped, say, is not waited for again.
+ * for one another, and not for ever.
  *
  * `scarce`: there is not one message for each. Then it does not matter if one comes a little late, and it would be dear
  * to wait for him: a producer that feeds sleepers one message at a time always has one on his way. */
 static bool
-is_our_turn(struct mpq *q, struct op *op, uint64_t coming, uint64_t waiting, bool scarce)
+is_our_turn(struct mpq *q, struct op *op, uint64_t waiting, bool scarce)
 {
-	if (coming == 0)
-		q->given_up = 0;
-	if (op->turn != 0 && mpq_now() >= op->turn)
-		q->given_up = coming;
-	if (coming <= q->given_up || (scarce && coming == 1) || (op->slept && waiting == 0))
+	uint64_t coming = wake_coming(q, op->side, WAIT_GET), lost = given_up(q, op->side, coming, waiting);
+	bool late = op->turn != 0 && mpq_now() >= op->turn;
+
+	if (late && lost < coming)
+		lost = coming < waiting ? coming : waiting;
+	__atomic_store_n(&q->head->events[op->side].given_up, (uint32_t)lost, __ATOMIC_RELAXED);
+	if (late || coming <= lost || (scarce && coming == 1) || (op->slept && waiting <= lost))
 		return true;
 	op->turn = op->turn != 0 ? op->turn : mpq_now() + PATIENCE;
 	return false;
@@ -125,7 +137,8 @@ bounded(uint64_t n)
 uint64_t
 share_of(struct mpq *q, struct side *s, struct op *op, uint64_t want, struct share *share)
 {
-	uint64_t round = get(&s->round), size = get(&s->size), others = bounded(get(&s->sharers)), asleep, waiting, part, least;
+	uint64_t round = get(&s->round), size = get(&s->size), others = bounded(get(&s->sharers)), asleep, waiting;
+	uint64_t part, least, most, lost;
 	bool again = q->round != 0 && q->round == LOW(round);
 	struct members m;
 
@@ -139,7 +152,7 @@ share_of(struct mpq *q, struct side *s, struct op *op, uint64_t want, struct sha
 		forget(q, s, round);
 		return want;
 	}
-	if (again && !is_our_turn(q, op, wake_coming(q, op->side, WAIT_GET), waiting, size <= others))
+	if (again && !is_our_turn(q, op, waiting, size <= others))
 		return 0;
 	if (again || LOW(round) == 0 || ROUND_HAD(round) > others)
 		round = next_round(q, s, round);
@@ -149,9 +162,11 @@ share_of(struct mpq *q, struct side *s, struct op *op, uint64_t want, struct sha
 	part = m.rest < size ? size / (m.rest + 1) : 1;
 	/* Nothing but one message may be left for those who sleep, and will have it at once; of who is busy, nobody knows
 	 * when he comes. */
-	least = asleep > q->given_up || size < m.due ? 1 : size / m.due;
-	part = evened((get(&s->had) + size) / m.due, share->had, least, part <= size / 2 ? 2 * part : size);
-	return part < want ? part : want;
+	lost = given_up(q, op->side, UINT64_MAX, waiting);
+	least = asleep > lost || size < m.due ? 1 : size / m.due;
+	most = part <= size / 2 ? 2 * part : size > part ? size : part;
+	part = evened((get(&s->had) + size) / m.due, share->had, least, most);
+	return part < want ? part : want != 0 ? want : 1;
 }
 
 void

@@ -274,7 +274,8 @@ mpq_writer_commit(struct mpq_writer *w, uint64_t msgs, uint64_t bytes, mpq_time 
 		return MPQ_WRONGEND;
 	if (bytes > w->pending || (msgs == 0) != (bytes == 0) || (w->framing == MPQ_BARE && msgs > 1))
 		return MPQ_STALE;
-	owner_look_across(w->q);
+	if ((err = owner_look_across(w->q, deadline_after(patience))) != MPQ_OK)
+		return err;
 	while (*put < msgs) {
 		struct write write = { .op = { .try = commit_try, .side = w->q->out, .kind = WAIT_PUT,
 			.wait_code = MPQ_FULL, .deadline = deadline_after(patience) }, .w = w, .msgs = msgs - *put,
