@@ -142,7 +142,7 @@ mpq_get(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 		return MPQ_WRONGEND;
 	op_init(&one.op, get_try, q->in, WAIT_GET, MPQ_EMPTY, deadline);
 	one.buf = buf, one.size = size, one.len = len;
-	owner_look_first(q);
+	owner_look_first(q, deadline);
 	err = op_run(q, &one.op);
 	if (err == MPQ_TOOBIG && *len > SMALL && *len <= size)
 		return get_large(q, buf, size, len, deadline);

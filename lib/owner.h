@@ -45,8 +45,9 @@ int owner_wait_over(struct mpq *q);
 
 /* Outside the lock: look for dead owners if nobody has for a quarter of a second. */
 void owner_look(struct mpq *q);
-/* Outside the lock, before a handle's first take: messages of dead owners come first, so look at once if that is cheap. */
-void owner_look_first(struct mpq *q);
+/* Outside the lock, before a handle's first take: messages of dead owners come first, so look at once if that is cheap. A
+ * lock that cannot be had is waited for no longer than the take itself may last. */
+void owner_look_first(struct mpq *q, mpq_time deadline);
 /* Outside the lock, before a handle's first put: if the owner of a pipe's other end is dead, nobody would get it. What
  * op_enter returns. */
 int owner_look_across(struct mpq *q, mpq_time deadline);

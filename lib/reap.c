@@ -231,16 +231,20 @@ mpq_sweep(struct mpq *q)
 }
 
 void
-owner_look_first(struct mpq *q)
+owner_look_first(struct mpq *q, mpq_time deadline)
 {
 	uint64_t slots = get(&q->head->nslots);
+	mpq_time outer = q->until;
 
 	if (slots == 0 || (slots == 1 && owner_is_self(q, q->slot)))
 		return;
+	if (deadline < outer)
+		q->until = deadline;
 	if (q->looked == 0 && slots <= FEW_SLOTS)
 		mpq_sweep(q);
 	else
 		owner_look(q);
+	q->until = outer;
 }
 
 struct across {

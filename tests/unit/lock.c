@@ -2,7 +2,9 @@
  *
  * lock.c - the lock of a segment: one at a time, freed by death, found stuck; handles, forks, glibc's robust mutexes.
  */
+#include <linux/futex.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <sys/syscall.h>
 
 #include "lock.h"
@@ -286,6 +288,100 @@ deadlines_hold(void)
 	mpq_detach(q);
 }
 
+/* ---- how long a wait may last ---------------------------------------------------------------------------- */
+
+#define AFTER (10 * MS)              /* of patience, when the deadline has come */
+
+static mpq_time latest;              /* 0: not looked at */
+static unsigned waits, too_long;
+
+long __real_syscall(long n, ...);
+long __wrap_syscall(long n, ...);
+
+/* Waits for the lock are seen here: until when each of them may last. */
+long
+__wrap_syscall(long n, ...)
+{
+	long a[6];
+	va_list args;
+
+	va_start(args, n);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (n == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && latest != 0) {
+		const struct timespec *ts = (const struct timespec *)a[3];
+		mpq_time until = ts != NULL ? ts->tv_sec * SECOND + ts->tv_nsec : MPQ_FOREVER;
+
+		waits++;
+		too_long += until > latest && until > mpq_now() + AFTER;
+	}
+	return __real_syscall(n, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+enum { GET, TAKE, PUT, CAN_PUT, LOOKERS };
+
+static int
+look_by(int way, struct mpq *q, mpq_time deadline)
+{
+	struct mpq_want want = { .msgs = 1 };
+	struct mpq_run run;
+	char text[8];
+	size_t len;
+
+	return way == GET ? mpq_get(q, text, sizeof text, &len, deadline) :
+	    way == TAKE ? mpq_take(q, &want, 0, deadline, &run) :
+	    way == PUT ? mpq_put(q, "b", 1, deadline) : mpq_can_put(q, deadline);
+}
+
+/* Another's name stands in the table, so a getter looks first whether it has died, and who puts into a pipe; the lock's owner is
+ * stopped. */
+static void
+looks_keep_deadlines(void)
+{
+	static const char *const what[LOOKERS] = { "get", "take", "put into a pipe", "question about one" };
+	struct mpq *q = room_queue("ends", 0, 0, MPQ_PIPE);
+	pid_t owner, other;
+
+	mpq_detach(q);
+	words->ready = 0;
+	if ((other = child()) == 0) {
+		struct mpq_owner self;
+
+		words->result = mpq_owner_of(getpid(), &self) == MPQ_OK ? mpq_own_end(room_open("ends@2"), &self) : -1;
+		words->ready = 1;
+		for (;;)
+			pause();
+	}
+	UNTIL(words->ready);
+	IS(words->result, MPQ_OK, "another owns an end");
+	words->ready = 0;
+	owner = keeper_of(NULL, "ends@2");
+	kill(owner, SIGSTOP);
+	UNTIL(process_state(owner) == 'T');
+	for (int way = 0; way < 2 * LOOKERS; way++) {
+		mpq_time deadline = way & 1 ? in_ms(50) : MPQ_NOW;
+		int r;
+
+		q = room_open("ends@1");
+		waits = too_long = 0;
+		latest = deadline == MPQ_NOW ? mpq_now() : deadline;
+		r = look_by(way / 2, q, deadline);
+		latest = 0;
+		IS(r, MPQ_STUCK, "the lock's owner is stopped: a %s that looks for dead owners first, %s", what[way / 2],
+		    way & 1 ? "with a time" : "at once");
+		OK(waits > 0 && too_long == 0, "no wait of it may last longer than its time");
+		mpq_detach(q);
+	}
+	kill_child(owner);
+	kill_child(other);
+	q = room_open("ends@1");
+	IS(look_by(GET, q, MPQ_NOW), MPQ_CLOSED, "when both are dead the end is closed");
+	IS(mpq_check(q), MPQ_OK, "the pipe is whole");
+	mpq_detach(q);
+	words->ready = 0;
+}
+
 int
 main(void)
 {
@@ -298,5 +394,6 @@ main(void)
 	stopped_owner();
 	stuck_sleeper();
 	deadlines_hold();
+	looks_keep_deadlines();
 	return tap_end();
 }

@@ -15,6 +15,7 @@ $(BUILD)/tests/unit-%.o: tests/unit/%.c $(BUILD)/settings
 $(UNIT_PROGRAMS): %: %.o $(BUILD)/lib/libmpq.a
 	$(CC) $(ALL_CFLAGS) $(UNIT_LDFLAGS) -o $@ $^ -lpthread
 
+$(BUILD)/tests/unit-lock: UNIT_LDFLAGS = -Wl,--wrap=syscall
 $(BUILD)/tests/unit-opening: UNIT_LDFLAGS = -Wl,--wrap=fstat -Wl,--wrap=fstat64
 # calls.c and between.c catch system calls, by their names in either C library.
 CAUGHT_64 = openat open fstat lstat stat mmap fallocate fstatfs pwrite readdir getrlimit fcntl
