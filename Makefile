@@ -2,7 +2,7 @@
 #
 # make            commands into build/bin, library into build/lib/libmpq.a
 # make check      the tests, in under five minutes; the last line counts them
-# make check-long the long forms: torture, fuzzing, sanitizers, coverage
+# make check-long the long forms: kills, fuzzing, sanitizers, valgrind; under an hour on two processors
 # make bench      speed, as ratios to peers measured in the same run
 # make lint       cppcheck, shellcheck, mandoc, and clang's warnings
 # make demo       a batch over 10,000 files with workers that get killed

@@ -5,7 +5,7 @@
 SUITES = $(wildcard tests/*.bats)
 UNITS =
 LINT_C = $(wildcard lib/*.[ch] cmd/*.[ch] tests/*/*.[ch])
-LINT_SH = tests/run tests/demo tests/helpers.bash completions/mpq.bash .ci/run $(SUITES) \
+LINT_SH = tests/run tests/long tests/demo tests/helpers.bash completions/mpq.bash .ci/run $(SUITES) \
 	$(wildcard tests/*.sh tests/*/*.sh)
 
 -include tests/unit/unit.mk tests/crash/crash.mk tests/torture/torture.mk tests/bench/bench.mk tests/fuzz/fuzz.mk \
@@ -17,7 +17,10 @@ check: all $(UNITS)
 # Kills for a minute, a history of a million operations, every system call failing, a minute for each fuzzer, every
 # instruction of every operation, workers with a million messages and 200 kills, and the suites with address and
 # undefined sanitizers.
-check-long: check torture fuzz crash-long work-long check-sanitized tsan analyze valgrind
+LONG = check torture fuzz crash-long work-long check-sanitized tsan analyze valgrind
+
+check-long:
+	+MAKE="$(MAKE)" tests/long $(LONG)
 
 work-long: all
 	MPQ_LONG=1 bats -f '^(flat|kills): ' tests/work-limits.bats
