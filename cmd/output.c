@@ -214,13 +214,13 @@ next_message(const struct framer *f, uint64_t from, uint64_t *length, unsigned *
 	return n != 0 ? MPQ_OK : MPQ_DAMAGED;
 }
 
+/* The length, in 4 bytes or in 12. */
 static void
-put_front(unsigned char *to, uint64_t length, unsigned *n)
+put_front(unsigned char *to, uint64_t length, unsigned n)
 {
-	*n = length > INT32_MAX ? 12 : 4;
-	if (*n == 12)
+	if (n == 12)
 		memset(to, 0xff, 4);
-	for (unsigned i = *n == 12 ? 4 : 0, shift = (*n == 12 ? 64 : 32); i < *n; i++)
+	for (unsigned i = n == 12 ? 4 : 0, shift = (n == 12 ? 64 : 32); i < n; i++)
 		to[i] = (unsigned char)(length >> (shift -= 8));
 }
 
@@ -228,18 +228,16 @@ put_front(unsigned char *to, uint64_t length, unsigned *n)
 static int
 frame_one(struct framer *f, uint64_t from, uint64_t length, uint64_t run_end)
 {
-	unsigned char front[12] = { 0 };
-	unsigned nfront = 0, nback = f->out->framing == MPQ_LINES || f->out->framing == MPQ_NULS;
+	unsigned nfront = f->out->framing != MPQ_LENGTHS ? 0 : length > INT32_MAX ? 12 : 4;
+	unsigned nback = f->out->framing == MPQ_LINES || f->out->framing == MPQ_NULS;
 	struct iovec iov[2];
 	uint64_t done;
 	int pieces, err;
 
-	if (f->out->framing == MPQ_LENGTHS)
-		put_front(front, length, &nfront);
 	if (f->n == ENDS || f->fill + nfront + length + nback > BUFFER)
 		if ((err = flush(f)) != MPQ_OK)
 			return err;
-	memcpy(f->buf + f->fill, front, nfront);
+	put_front(f->buf + f->fill, length, nfront);
 	f->fill += nfront;
 	if (nfront + length + nback > BUFFER) {      /* a long one: straight from the queue */
 		if ((err = flush(f)) != MPQ_OK || (err = write_bytes(f->out, f->q, f->run, from, from + length, &done)) != MPQ_OK)
