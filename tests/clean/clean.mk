@@ -12,7 +12,7 @@ EXTRA_CHECKS += "tests/clean/tsan lib $(BUILD)/tsan 10"
 LINT_SH += tests/clean/tsan tests/clean/memcheck tests/clean/coverage
 
 tsan:
-	CC="$(CC)" tests/clean/tsan lib $(BUILD)/tsan 200 mutants
+	tests/clean/tsan lib $(BUILD)/tsan 200 mutants
 
 .PHONY: tsan
 
@@ -28,7 +28,7 @@ coverage:
 analyze:
 	@s=0; for f in lib/*.c cmd/*.c; do case $$f in cmd/main.c) d=-DCOMMAND=mpq_get_main ;; *) d= ;; esac; \
 		gcc $(filter-out -ftree-vectorize,$(ALL_CFLAGS)) $$d -Ilib -fanalyzer -Werror -c -o /dev/null $$f || s=1; done; \
-		[ $$s = 0 ] && echo analyze: clean
+		[ $$s = 0 ] && echo analyze: clean || { echo "analyze: what is said above"; false; }
 
 # Valgrind puts its own malloc in the place of glibc's; of musl's it only sees the frees, and takes each for a fault. And it knows
 # it in a shared library only.
