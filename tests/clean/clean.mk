@@ -6,7 +6,7 @@
 #   make analyze       gcc -fanalyzer over lib and cmd
 #   make valgrind      each command in its main uses under memcheck
 #   make coverage      branches of the library that the tests take, by file; fails below the goals (not in check-long: it
-#                      takes ten minutes)
+#                      takes six minutes)
 
 EXTRA_CHECKS += "tests/clean/tsan lib $(BUILD)/tsan 10"
 LINT_SH += tests/clean/tsan tests/clean/memcheck tests/clean/coverage
