@@ -31,7 +31,7 @@ $(CRASH)/toy: $(CRASH)/toy.o $(CRASH)/step.o $(BUILD)/lib/libmpq.a
 
 # The wrapper sees who is woken by the clock.
 $(CRASH)/pause: $(CRASH)/pause.o $(CRASH_FRAME) $(BUILD)/lib/libmpq.a
-	$(CC) $(ALL_CFLAGS) -static -Wl,--wrap=syscall -o $@ $^ -lpthread
+	$(CC) $(ALL_CFLAGS) -static -Wl,--wrap=syscall,--wrap=clock_gettime -o $@ $^ -lpthread
 
 crash: $(CRASH)/ops $(CRASH)/toy $(CRASH)/pause
 	@s=0; for t in $(CRASH_RUNS); do echo "# $$t"; CC="$(CC) $(LIBC_CFLAGS)" $$t || s=1; done; exit $$s

@@ -43,31 +43,6 @@ static struct images {
 	const unsigned char *view, *other_view;   /* of the files, in the tracer */
 } images, deeper;
 
-/* ---- a clock that goes by itself ------------------------------------------------------------------------- */
-
-/* Two runs of an act are compared, one of them by single steps, a thousand times slower. What follows from the time must
- * be the same in both: whether a look for dead owners is due, when a wait is over, how often the vDSO tries to read the
- * kernel's clock between two of its ticks. So for the process that dies, and for the one that builds the queue, the
- * clock goes on by a tick each time that it is asked. It begins with the true time, for the kernel has deadlines from
- * it; the queue was built long before. */
-#define TICK (MS / 10)
-#define LONG_AGO (10 * SECOND)
-
-static mpq_time clock_says;          /* 0: the kernel's clock */
-
-int __real_clock_gettime(clockid_t, struct timespec *);
-int __wrap_clock_gettime(clockid_t, struct timespec *);
-
-int
-__wrap_clock_gettime(clockid_t id, struct timespec *ts)
-{
-	if (clock_says == 0 || (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE))
-		return __real_clock_gettime(id, ts);
-	clock_says += TICK;
-	*ts = (struct timespec){ .tv_sec = (time_t)(clock_says / SECOND), .tv_nsec = (long)(clock_says % SECOND) };
-	return 0;
-}
-
 /* ---- the process that dies ------------------------------------------------------------------------------- */
 
 static struct mpq *

@@ -23,7 +23,7 @@ mutant() {
 	if cmp -s "$lib/$1.c" "$dir/$1.c"; then
 		echo "not ok $number - $4: the mutation does not apply to $1.c any more"
 		failed=1
-	elif ! $CC $CFLAGS -w -static -Wl,--wrap=syscall -I"$lib" -o "$dir/pause" "$build/pause.o" "$build/trials.o" \
+	elif ! $CC $CFLAGS -w -static -Wl,--wrap=syscall,--wrap=clock_gettime -I"$lib" -o "$dir/pause" "$build/pause.o" "$build/trials.o" \
 		"$build/stage.o" "$build/world.o" "$build/step.o" "$dir/$1.c" "$archive" -lpthread; then
 		echo "not ok $number - $4: does not compile"
 		failed=1

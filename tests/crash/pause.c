@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <sys/syscall.h>
 
+#include "alive.h"
 #include "layout.h"
 #include "stage.h"
 #include "trials.h"
@@ -73,9 +74,21 @@ static struct tally {
 long __real_syscall(long n, ...);
 long __wrap_syscall(long n, ...);
 
+/* By the clock of the first, which was stepped or stood, its sleeps would be over when they begin. */
+static mpq_time
+put_off(struct timespec *ts, const struct timespec *deadline)
+{
+	mpq_time began = kernel_now(), until = deadline->tv_sec * SECOND + deadline->tv_nsec + began - clock_says;
+
+	*ts = (struct timespec){ .tv_sec = (time_t)(until / SECOND), .tv_nsec = (long)(until % SECOND) };
+	return began;
+}
+
 long
 __wrap_syscall(long n, ...)
 {
+	struct timespec ts;
+	mpq_time began = 0;
 	long a[6], r;
 	va_list args;
 	bool sleep;
@@ -85,11 +98,16 @@ __wrap_syscall(long n, ...)
 		a[i] = va_arg(args, long);
 	va_end(args);
 	sleep = me != NULL && ((n == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET) || n == SYS_futex_waitv);
+	if (sleep && clock_says != 0 && a[3] != 0) {
+		began = put_off(&ts, (const struct timespec *)a[3]);
+		a[3] = (long)&ts;
+	}
 	if (sleep)
 		me->sleeping = 1;
 	r = __real_syscall(n, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (sleep) {
 		me->sleeping = 0;
+		clock_says += began != 0 ? kernel_now() - began : 0;
 		if (r == -1 && errno == ETIMEDOUT) {
 			if (common->counted)
 				me->timeouts++;
@@ -364,6 +382,7 @@ first_ready(void *arg)
 	if (pair->first.ready != NULL)
 		pair->first.ready(handle);
 	me = &common->first;
+	clock_says = mpq_now();
 }
 
 static void
@@ -404,6 +423,7 @@ static struct {
 	int fd;                      /* of the queue's file */
 	bool held;                   /* the first stood with the lock */
 	bool begun;                  /* the other has been let go */
+	bool early;                  /* ... because the first slept, before it came to the point */
 } now;
 
 static bool
@@ -416,10 +436,13 @@ has_lock(pid_t pid)
 	return (word & FUTEX_TID_MASK) == (uint32_t)pid;
 }
 
+/* Has it done what it can? If it was let go while the first slept, the first may have come to the point since, and stand
+ * there with the lock. */
 static bool
-other_asleep(void)
+other_rests(pid_t pid, bool may_sleep)
 {
-	return common->other.sleeping && process_state(now.other) == 'S';
+	return common->other.done || (common->other.sleeping && process_state(now.other) == 'S' &&
+	    (may_sleep || (now.early && has_lock(pid))));
 }
 
 /* The first stands, or sleeps, or has not begun, or has ended: the other does its whole operation. */
@@ -437,13 +460,19 @@ let_other(void *arg, pid_t pid)
 	if (now.held && (pair->flags & (UNBOUNDED | OTHER_SLEEPS)))
 		may_sleep = true;
 	common->other.go = 1;
-	UNTIL(o->done || (may_sleep && other_asleep()));
-	if (!o->done && !(may_sleep && other_asleep()))
+	if (!UNTIL(other_rests(pid, may_sleep)))
 		late("pause %zu of %zu: the other does not get done", now.number, now.of);
 	if (now.held && o->done && o->result != MPQ_STUCK && !(pair->flags & GLANCES))
 		fault("pause %zu of %zu: the first has the lock, and the other says %s", now.number, now.of,
 		    mpq_strerror(o->result));
 	common->counted = 1;
+}
+
+static void
+first_is_asleep(void *arg, pid_t pid)
+{
+	now.early = now.schedule == PAUSED && !now.begun;
+	let_other(arg, pid);
 }
 
 static void
@@ -468,14 +497,14 @@ static enum end
 run_schedule(enum schedule schedule, const struct point *point, char *outcome, size_t size)
 {
 	struct trial trial = { .play = &play, .point = schedule == PAUSED ? point : NULL, .started = first_is_ready,
-		.blocked = pair->flags & FIRST_SLEEPS ? let_other : NULL };
+		.blocked = pair->flags & FIRST_SLEEPS ? first_is_asleep : NULL };
 	char path[200];
 	enum end end;
 
 	image_restore(&first_image, QUEUE);
 	memset(common, 0, sizeof *common);
 	now.schedule = schedule;
-	now.held = now.begun = false;
+	now.held = now.begun = now.early = false;
 	snprintf(path, sizeof path, "%s/mpq." QUEUE, place.dir);
 	now.fd = open(path, O_RDONLY | O_CLOEXEC);
 	if ((now.other = child()) == 0)
@@ -519,7 +548,7 @@ one_pause(const struct pass *pass, size_t i)
 		fault("pause %zu of %zu: end %d, signal %d", i, pass->n, (int)end, step_signal());
 		return;
 	}
-	__atomic_fetch_add(&tally->missed, end == STEP_KILLED, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&tally->missed, end == STEP_KILLED || now.early, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&tally->held, now.held, __ATOMIC_RELAXED);
 	if (common->other.result == MPQ_STUCK) {
 		char expected[3 * TEXT];
@@ -560,6 +589,7 @@ build_main(void)
 	struct mpq_bounds bounds = { .mode = 0600, .maxsize = pair->maxsize };
 	struct mpq *q;
 
+	clock_says = mpq_now() - LONG_AGO;
 	if (mpq_create(&place, QUEUE, &bounds, NULL) != MPQ_OK)
 		abort();
 	q = open_queue(QUEUE);
@@ -586,9 +616,10 @@ rehearse(void)
 	return built && trouble->faults == 0;
 }
 
-/* The path of the first, as far as it goes alone. */
+/* The path of the first, as far as it goes alone. Reading /proc/PID/stat differs each time, and touches nothing that is
+ * shared: to stop in there is to stop before it. */
 static size_t before_sleep;
-static struct pass pass;
+static struct pass pass = { .varies = (const void *)start_time };
 
 static void
 first_sleeps(void *arg, pid_t pid)
@@ -598,14 +629,15 @@ first_sleeps(void *arg, pid_t pid)
 	let_other(arg, pid);
 }
 
-/* The short form leaves out what takes many stops to come to: the later turns of loops and of repeated instructions. */
+/* Of these points some are tried. The short form leaves out what takes many stops to come to as well: the later turns of
+ * loops and of repeated instructions. */
 static void
-easy_points(void)
+choose_points(void)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < pass.n; i++)
-		if (pass.point[i].inside == 0 && pass.point[i].hit <= 32)
+		if (!pass.point[i].varies && (longer || (pass.point[i].inside == 0 && pass.point[i].hit <= 32)))
 			pass.point[n++] = pass.point[i];
 	pass.n = n;
 }
@@ -620,7 +652,7 @@ record_once(void)
 	image_restore(&first_image, QUEUE);
 	memset(common, 0, sizeof *common);
 	now.schedule = pair->flags & FIRST_SLEEPS ? FIRST_THEN_OTHER : FIRST_ALONE;
-	now.begun = false;
+	now.begun = now.early = false;
 	before_sleep = 0;
 	if ((now.other = child()) == 0)
 		other_main();
@@ -639,14 +671,14 @@ record(void)
 		record_once();
 	if (before_sleep != 0)
 		pass.n = before_sleep;
-	if (!longer)
-		easy_points();
+	choose_points();
 }
 
 static void
 perform(void)
 {
 	mpq_time began = mpq_now();
+	uint64_t missable;
 	char path[200];
 
 	memset(tally, 0, sizeof *tally);
@@ -663,7 +695,9 @@ perform(void)
 	close(now.fd);
 	if (trouble->faults == 0)
 		pause_everywhere(&pass);
-	OK(trouble->faults == 0 && tally->pauses > 0 && tally->missed < tally->pauses,
+	/* What a sleeper finds when it wakes is not always the same. */
+	missable = tally->pauses / (!longer ? 2 : pair->flags & FIRST_SLEEPS ? 10 : 20);
+	OK(trouble->faults == 0 && tally->pauses > 0 && tally->missed <= missable,
 	    "%s: %zu points, %llu pauses, %llu faults", pair->name, pass.n, (long long)tally->pauses,
 	    (long long)trouble->faults);
 	if (trouble->faults != 0)

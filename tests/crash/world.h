@@ -28,6 +28,16 @@ extern struct mpq_owner keeper;
 void image_load(struct image *image, const char *name);
 void image_restore(const struct image *image, const char *name);
 
+/* Two runs of an act are compared, one of them by single steps, a thousand times slower. What follows from the time must
+ * be the same in both: whether a look for dead owners is due, when a wait is over, how often the vDSO tries to read the
+ * kernel's clock between two of its ticks. So for the process that is stepped, and for the one that builds the queue, the
+ * clock goes on by a tick each time that it is asked (clock_gettime is wrapped). It begins with the true time, for the
+ * kernel has deadlines from it; the queue was built LONG_AGO. */
+#define LONG_AGO (10 * SECOND)
+extern mpq_time clock_says;                  /* 0: the kernel's clock */
+/* The kernel's clock. */
+mpq_time kernel_now(void);
+
 /* One letter, `len` times, or a short text as it is. */
 int put_letters(struct mpq *q, char letter, size_t len);
 
