@@ -48,7 +48,7 @@ mutant wait '/^wake_add\(/,/^\}/s/__atomic_store_n\(word, \*word \+ 1, __ATOMIC_
 	"get asleep | put" "a waker does not move the word"
 mutant op '/^op_leave\(/,/^\}/{s/^\t\tcommit\(q\);$/\t\t;/
 s/^\tlock_free\(q\);$/&\n\tif (result == MPQ_OK)\n\t\tcommit(q);/}' \
-	"put | get" "the commit comes after the lock"
+	"settle | put" "the commit comes after the lock"
 echo "1..$number"
 rm -rf "${dir:?}"
 exit $failed
