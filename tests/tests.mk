@@ -20,7 +20,7 @@ check: all $(UNITS)
 LONG = check torture fuzz crash-long work-long check-sanitized tsan analyze valgrind
 
 check-long:
-	+MAKE="$(MAKE)" tests/long $(LONG)
+	tests/long $(LONG)
 
 work-long: all
 	MPQ_LONG=1 bats -f '^(flat|kills): ' tests/work-limits.bats
