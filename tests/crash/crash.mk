@@ -3,7 +3,7 @@
 # Processes killed at every instruction; included by tests.mk. See README.md here. x86-64 only.
 #
 #   make crash         the short form, a minute
-#   make crash-long    every operation at every instruction, small ones by single steps; and pause-long:
+#   make crash-long    every operation at nearly every instruction, small ones by single steps; and pause-long:
 #   make pause-long    one process held up at every instruction, while another does the whole of its operation
 
 CRASH = $(BUILD)/tests/crash

@@ -25,7 +25,12 @@
 #define FEW_KILLS 200u               /* in the short form: of long paths */
 #define FEW_IMAGES 40u               /* ... images judged */
 #define FEW_DEEP 6u                  /* ... and recovered from by steps */
-#define STEPPED_MAX 1500             /* longer paths come to their points by breakpoints even in the long form */
+#define STEPPED_MAX 1000             /* longer paths come to their points by breakpoints even in the long form */
+/* What even the long form only samples: instructions that change nothing new, and take hundreds of stops to come to. */
+#define TURNS 16u                    /* of a loop, or of a function: all up to this, and then every so many-th */
+#define VARIED 32u                   /* inside what varies: every so many-th */
+#define SHALLOW 4u                   /* images of scenes that are not DEEP: recovery from every so many-th is stepped */
+#define MANY_DEEP 100u               /* ... and from so many of DEEP ones: each leaves a hundred images itself */
 
 static const struct scene *scene;
 static struct image first_image, other_image;   /* of the queue, and of the other one */
@@ -33,6 +38,7 @@ static struct mpq *victim;           /* the handle of the process that dies */
 
 static struct tally {                /* shared by the workers */
 	uint64_t kills, before, after, between, missed, varied;
+	uint64_t recovered, recovery_images;   /* instructions of recoveries, and the images that they leave */
 	uint64_t slowest;            /* to get the lock, ns */
 } *tally;
 
@@ -271,42 +277,53 @@ images_free(struct images *im)
 	im->n = 0;
 }
 
-/* So that of n about `few` are taken in the short form; all in the long. */
+/* So that of n about `few` are taken in the short form; all in the long, or about `many`. */
 static size_t
-stride(size_t n, size_t few)
+stride(size_t n, size_t few, size_t many)
 {
-	return longer || n <= few ? 1 : (n + few - 1) / few;
+	size_t most = longer ? many : few;
+
+	return n <= most ? 1 : (n + most - 1) / most;
 }
 
 static void
 judge_images(const char *what, const struct images *im)
 {
-	for (size_t i = 0; i < im->n && trouble->faults == 0; i += stride(im->n, FEW_IMAGES)) {
+	for (size_t i = 0; i < im->n && trouble->faults == 0; i += stride(im->n, FEW_IMAGES, SIZE_MAX)) {
 		restore(&im->image[i], &im->other[i]);
 		expect(what, i, im->n);
 	}
 }
 
-/* Recovery from each image is stepped; what it may leave is judged. */
-static size_t
-recover_images(size_t *instructions)
+/* Recovery from an image is stepped; what it may leave is judged. */
+static void
+recover_image(const struct pass *all, size_t i)
 {
 	static struct pass pass;
 	struct trial trial = { .play = &recovery };
-	size_t all = 0;
 
-	for (size_t i = 0; i < images.n && trouble->faults == 0; i += stride(images.n, FEW_DEEP)) {
-		restore(&images.image[i], &images.other[i]);
-		view_open(&deeper);
-		if (step_pass(&trial, &pass, look, &deeper) != STEP_ACTED)
-			fault("recovery from image %zu ended by signal %d", i, step_signal());
-		view_close(&deeper);
-		*instructions += pass.n;
-		all += deeper.n;
-		judge_images("image of a recovery", &deeper);
-		images_free(&deeper);
-	}
-	return all;
+	(void)all;
+	restore(&images.image[i], &images.other[i]);
+	view_open(&deeper);
+	if (step_pass(&trial, &pass, look, &deeper) != STEP_ACTED)
+		fault("recovery from image %zu ended by signal %d", i, step_signal());
+	view_close(&deeper);
+	__atomic_fetch_add(&tally->recovered, pass.n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&tally->recovery_images, deeper.n, __ATOMIC_RELAXED);
+	judge_images("image of a recovery", &deeper);
+	images_free(&deeper);
+}
+
+static void
+nothing(void)
+{
+}
+
+static void
+recover_images(void)
+{
+	go_round(&(struct tour){ .pass = &(struct pass){ .n = images.n }, .prepare = nothing, .once = recover_image,
+	    .step = scene->flags & DEEP ? stride(images.n, FEW_DEEP, MANY_DEEP) : SHALLOW, .workers = WORKERS });
 }
 
 /* ---- kills ----------------------------------------------------------------------------------------------- */
@@ -482,11 +499,27 @@ sleeper_new(void)
 	sleeper = shared(sizeof *sleeper);
 }
 
-/* Kill at every instruction, or every `step`-th, and at the end of the act. */
+/* Leave out of a path what even the long form only samples. */
 static void
-kill_everywhere(const struct pass *pass, size_t step)
+choose_points(struct pass *pass)
 {
-	go_round(&(struct tour){ .pass = pass, .step = step, .end = true, .prepare = sleeper_new, .once = one_kill,
+	size_t n = 0;
+
+	for (size_t i = 0; i < pass->n; i++) {
+		const struct point *p = &pass->point[i];
+
+		if (p->varies ? i % VARIED == 0 : p->hit <= TURNS || p->hit % TURNS == 0)
+			pass->point[n++] = *p;
+	}
+	pass->n = n;
+}
+
+/* Kill at every point, in the short form at some, and at the end of the act. */
+static void
+kill_everywhere(const struct pass *pass)
+{
+	go_round(&(struct tour){ .pass = pass, .end = true, .prepare = sleeper_new, .once = one_kill,
+	    .step = scene->flags & REAL ? 1 : stride(pass->n, FEW_KILLS, SIZE_MAX),
 	    .workers = scene->asleep != NOBODY ? SLEEPY_WORKERS : WORKERS });
 }
 
@@ -551,9 +584,8 @@ perform(void)
 {
 	/* /proc/PID/stat has other numbers each time, of other lengths; to read it touches nothing that is shared. */
 	static struct pass pass = { .varies = (const void *)start_time };
-	size_t instructions = 0, deep = 0, found;
+	size_t found, path;
 	uint64_t missable;
-	bool real = longer || (scene->flags & REAL);
 	mpq_time began = mpq_now();
 
 	memset(tally, 0, sizeof *tally);
@@ -563,22 +595,25 @@ perform(void)
 	walk(&pass);
 	judge_images("image", &images);
 	if ((scene->flags & DEEP) || (longer && scene->asleep == NOBODY))
-		deep = recover_images(&instructions);
+		recover_images();
 	found = images.seen;
 	images_free(&images);
+	path = pass.n;
+	choose_points(&pass);
 	if (trouble->faults == 0)
-		kill_everywhere(&pass, real ? 1 : stride(pass.n, FEW_KILLS));
+		kill_everywhere(&pass);
 	/* A sleeper that has been woken is there or has gone when the act comes to its last look at the table. */
-	missable = tally->kills / (scene->asleep != NOBODY ? 10 : 20);
+	missable = tally->kills / (scene->asleep != NOBODY ? 6 : 20);
 	OK(trouble->faults == 0 && tally->missed <= missable && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
-	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, pass.n, found,
+	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, path, found,
 	    (long long)tally->kills, (long long)trouble->faults);
 	if (trouble->faults != 0)
 		diag("%s", trouble->fault);
-	diag("%llu before, %llu after, %llu between; recovery: %zu instructions, %zu images; %llu points missed, %llu "
+	diag("%llu before, %llu after, %llu between; recovery: %llu instructions, %llu images; %llu points missed, %llu "
 	    "varied, %llu late; lock in %llu us; %lld ms", (long long)tally->before, (long long)tally->after,
-	    (long long)tally->between, instructions, deep, (long long)tally->missed, (long long)tally->varied,
+	    (long long)tally->between, (long long)tally->recovered, (long long)tally->recovery_images,
+	    (long long)tally->missed, (long long)tally->varied,
 	    (long long)trouble->late, (long long)tally->slowest / 1000, (long long)((mpq_now() - began) / MS));
 	free(first_image.bytes);
 	free(other_image.bytes);
