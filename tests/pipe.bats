@@ -334,6 +334,24 @@ lost_end() {
 	stat_is size 10 q
 }
 
+@test "pipe -o: a put after its owner has died is 5 also among many who wait on the pipe" {
+	local owner getters=()
+	mpq-pipe p
+	live_pid
+	owner=$pid
+	mpq-pipe -o "$owner" p@2
+	for _ in {1..20}; do
+		bg mpq-get p@1
+		getters+=("$bg_pid")
+	done
+	wait_stat getters 20 p@1
+	mpq-put p@1 before
+	kill -KILL "$owner"
+	reap "$owner"
+	try 5 mpq-put p@1 x
+	reap_with 5 "${getters[@]}"
+}
+
 @test "pipe -o: a long-lived putter that never waits notices, too" {
 	mpq-pipe p
 	live_pid

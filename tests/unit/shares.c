@@ -74,6 +74,12 @@ acquaint(unsigned sharers)
 		share(i);
 }
 
+static bool
+near(uint64_t n, uint64_t expected)
+{
+	return n + 2 >= expected && n <= expected + 2;
+}
+
 static void
 divided(void)
 {
@@ -82,8 +88,8 @@ divided(void)
 	IS(share(0), 100, "who is alone takes all");
 	acquaint(2);
 	put(100);
-	IS(share(0), 50, "of two, one takes half");
-	OK(share(1) >= 49, "and the other the other half, but for what has faded");
+	OK(near(share(0), 50), "of two, one takes half, but for what has faded of what they had");
+	OK(near(share(1), 50), "and the other the other half");
 	end(2);
 }
 
@@ -121,7 +127,7 @@ behind_and_ahead(void)
 	begin(2);
 	acquaint(2);
 	put(8);
-	IS(share(0), 4, "half of what is there");
+	OK(near(share(0), 4), "half of what is there");
 	put(92);
 	OK(share(1) <= 52, "the last of a round does not take all of what came meanwhile");
 	OK(share(0) >= 40, "who is behind is given the more");
@@ -129,7 +135,7 @@ behind_and_ahead(void)
 	begin(2);
 	acquaint(2);
 	put(100);
-	IS(share(0), 50, "half");
+	OK(near(share(0), 50), "half");
 	IS(share_at_most(1, 1), 1, "the other wants but one");
 	OK(share(0) >= 24, "who is ahead has half of the rest, if nobody sleeps who would have it");
 	end(2);
@@ -160,6 +166,32 @@ static void
 store(uint64_t *word, uint64_t value)
 {
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+/* One was woken and does not come: who has waited for him writes it down, so that the others need not. */
+static void
+stopped(void)
+{
+	struct events *e;
+	struct side *s;
+
+	begin(2);
+	acquaint(2);
+	e = &putter->head->events[0], s = side_at(putter, 0);
+	put(100);
+	share(0);
+	store(&s->waiting[WAIT_GET], 1);
+	store(&e->woken[WAIT_GET], (uint64_t)tick_now());
+	__atomic_store_n(&e->coming[WAIT_GET], 1, __ATOMIC_RELAXED);
+	OK(share(0) != 0, "a share, when its time is over");
+	IS(e->given_up, 1, "and that one was waited for in vain");
+	OK(share(0) != 0, "again");
+	IS(e->given_up, 1, "as long as he is counted on");
+	store(&e->woken[WAIT_GET], 0);
+	OK(share(0) != 0, "and again");
+	IS(e->given_up, 0, "nobody has been woken for a while: he may come yet");
+	store(&s->waiting[WAIT_GET], 0);
+	end(2);
 }
 
 /* The words of the round are a peer's to write. */
@@ -205,6 +237,7 @@ main(void)
 	evened();
 	behind_and_ahead();
 	stuck();
+	stopped();
 	hostile();
 	return tap_end();
 }
