@@ -17,18 +17,19 @@
 #include "signals.h"
 
 /* No more sending and receiving. What was received and not written is settled. COMMAND hears of the signal too, unless
- * the terminal has told it, and is not waited for. */
+ * the terminal has told it, and is not waited for; of the signal first, or it would take the end of its input for that of
+ * the work. */
 static void
 stop(struct attach *a, int sig)
 {
 	a->stopping = true;
+	if (a->command != 0 && sig != SIGINT && sig != SIGQUIT)
+		kill(a->command, sig);
+	a->command = 0;
 	if (a->receiver != 0)
 		kill(a->receiver, SIGTERM);
 	if (a->sender != 0)
 		kill(a->sender, SIGKILL);
-	if (a->command != 0 && sig != SIGINT && sig != SIGQUIT)
-		kill(a->command, sig);
-	a->command = 0;
 }
 
 /* ---- beginning -------------------------------------------------------------------------------------------- */
