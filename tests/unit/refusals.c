@@ -409,6 +409,7 @@ wrong_ends(void)
 	IS(mpq_attempt(out, &run), MPQ_WRONGEND, "or tried");
 	IS(mpq_settle(out, &run, 1, 1, MPQ_GOT, NULL), MPQ_WRONGEND, "or settled");
 	IS(mpq_put(in, "x", 1, MPQ_NOW), MPQ_WRONGEND, "nothing is put where it ends");
+	OK(mpq_most_bytes(in) == UINT64_MAX, "nor bounded there");
 	mpq_writer_init(&w, in, MPQ_LINES);
 	IS(mpq_writer_space(&w, &space, &len), MPQ_WRONGEND, "or reserved");
 	IS(mpq_writer_commit(&w, 1, 1, MPQ_NOW, &put, &bytes), MPQ_WRONGEND, "or committed");

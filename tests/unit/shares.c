@@ -138,6 +138,7 @@ behind_and_ahead(void)
 	OK(near(share(0), 50), "half");
 	IS(share_at_most(1, 1), 1, "the other wants but one");
 	OK(share(0) >= 24, "who is ahead has half of the rest, if nobody sleeps who would have it");
+	IS(share_at_most(0, 0), 1, "who wants none has one, as by every take");
 	end(2);
 }
 
