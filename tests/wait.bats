@@ -282,6 +282,7 @@ EOP
 
 @test "1000 queues: no time is used while waiting, and the first put wakes it" {
 	needs strace
+	strace -qq -o /dev/null true 2>/dev/null || skip "strace is not allowed here"
 	local queues=() i
 	for i in {1..1000}; do
 		mpq-create "q$i"
@@ -294,7 +295,8 @@ EOP
 	# woken QUEUE: a wait for all of them sleeps until a put there wakes it. Otherwise it is the clock that ends its last
 	# sleep; now and then the clock is first in any case, and so there are three tries.
 	woken() {
-		bg strace -f -qq -o trace -e trace=futex_waitv -e signal=none mpq-wait "${queues[@]}" >ready
+		# The sanitizer's search for leaks, if it is built in, needs ptrace for itself.
+		ASAN_OPTIONS=detect_leaks=0 bg strace -f -qq -o trace -e trace=futex_waitv -e signal=none mpq-wait "${queues[@]}" >ready
 		wait_until pgrep -P "$bg_pid" -x mpq-wait >waiter
 		wait_until waits "$(<waiter)"
 		mpq-put "$1" x
