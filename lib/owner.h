@@ -50,7 +50,12 @@ void owner_look(struct mpq *q);
 void owner_look_first(struct mpq *q, mpq_time deadline);
 /* Outside the lock, before a handle's first put: if the owner of a pipe's other end is dead, nobody would get it. What
  * op_enter returns. */
-int owner_look_across(struct mpq *q, mpq_time deadline);
+int owner_look_at_other_end(struct mpq *q, mpq_time deadline);
+static inline int
+owner_look_across(struct mpq *q, mpq_time deadline)
+{
+	return q->end == 0 || q->looked_across ? MPQ_OK : owner_look_at_other_end(q, deadline);
+}
 /* Outside the lock: free what was dropped while somebody looked at it. */
 void owner_clean(struct mpq *q);
 

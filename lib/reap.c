@@ -265,14 +265,12 @@ across_try(struct mpq *q, struct op *op)
 }
 
 int
-owner_look_across(struct mpq *q, mpq_time deadline)
+owner_look_at_other_end(struct mpq *q, mpq_time deadline)
 {
 	struct across across = { .op = { .try = across_try, .deadline = deadline } };
 	mpq_time outer = q->until;
 	int err;
 
-	if (q->end == 0 || q->looked_across)
-		return MPQ_OK;
 	if ((err = op_run(q, &across.op)) != MPQ_OK)
 		return err;
 	q->looked_across = true;
