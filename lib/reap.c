@@ -273,16 +273,15 @@ owner_look_at_other_end(struct mpq *q, mpq_time deadline)
 
 	if ((err = op_run(q, &across.op)) != MPQ_OK)
 		return err;
-	q->looked_across = true;
-	if (across.owner.slot == 0)
-		return MPQ_OK;
-	if (!owner_known(q))
+	if (across.owner.slot != 0 && !owner_known(q))
 		owner_self(q);
-	if (alive((pid_t)across.owner.pid, across.owner.start, across.owner.time_ns == q->time_ns))
-		return MPQ_OK;
-	q->until = deadline < outer ? deadline : outer;
-	err = reap(q, &across.owner);
-	q->until = outer;
+	if (across.owner.slot != 0 &&
+	    !alive((pid_t)across.owner.pid, across.owner.start, across.owner.time_ns == q->time_ns)) {
+		q->until = deadline < outer ? deadline : outer;
+		err = reap(q, &across.owner);
+		q->until = outer;
+	}
+	q->looked_across = err == MPQ_OK;    /* else the next put would go to nobody */
 	return err;
 }
 

@@ -24,7 +24,7 @@
 #define ROUND_DUE(round) (HIGH(round) >> 16)
 #define MOST_SHARERS (UINT16_MAX - 1u)
 
-#define PATIENCE ((mpq_time)50000000)
+#define PATIENCE ((mpq_time)50000000) /* ns for those on their way: a busy machine takes some ms to give them a processor */
 #define MEMORY 128u                  /* rounds after which next to nothing is left of a sum */
 
 /* Of a sum, what counts a round later. */

@@ -1183,6 +1183,47 @@ removal_stuck(void)
 	kill_child(pid);
 }
 
+static pid_t stopped;
+
+static void
+lock_is_stuck(void)
+{
+	*q->lock = (uint32_t)stopped;
+}
+
+/* The owner of the other end is known to be dead, but its end cannot be closed: the lock's owner is stopped. The next put
+ * must look again. */
+static void
+dead_end_stuck(void)
+{
+	struct mpq_owner owner = { 0 };
+	pid_t pid;
+
+	fresh();
+	mpq_detach(q);
+	room_queue("ends", 0, 0, MPQ_PIPE);
+	if ((stopped = child()) == 0)
+		for (;;)
+			pause();
+	if ((pid = child()) == 0)
+		for (;;)
+			pause();
+	kill(stopped, SIGSTOP);
+	UNTIL(process_state(stopped) == 'T');
+	q = room_open("ends@2");
+	OK(mpq_owner_of(pid, &owner) == MPQ_OK && mpq_own_end(q, &owner) == MPQ_OK, "an end has an owner");
+	mpq_detach(q);
+	kill_child(pid);
+	q = room_open("ends@1");
+	q->head->swept = (uint64_t)tick_now();       /* somebody has looked for the dead just now */
+	expect(OPENAT, 0, 1, 0, lock_is_stuck);     /* of /proc, to know the owner by */
+	IS(mpq_put(q, "x", 1, MPQ_NOW), MPQ_STUCK, "he is dead; the lock's owner is stopped");
+	IS(plan[OPENAT].times, 0, "since the look");
+	*q->lock = 0;
+	IS(mpq_put(q, "x", 1, MPQ_NOW), MPQ_CLOSED, "the next put finds it out");
+	kill_child(stopped);
+}
+
 int
 main(void)
 {
@@ -1212,6 +1253,7 @@ main(void)
 	removals();
 	openings();
 	removal_stuck();
+	dead_end_stuck();
 	mpq_detach(q);
 	return tap_end();
 }
