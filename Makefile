@@ -21,7 +21,7 @@ BUILD = build
 
 COMMANDS = attach close create get join ls move pipe put rm stat task-done wait work
 LIB = alive attempt check chunk error extent get grow journal lock look op open owner peek place put reap segment share \
-	side take tasks trim wait writer
+	side spin take tasks trim wait writer
 # What commands share; a static library, so that each takes what it needs.
 CMD = attach attach_command attach_group cli cli_numbers cli_users create input input_length input_raw input_text \
 	output progress show signals work_args work_fate work_find work_job work_log work_loop work_message \

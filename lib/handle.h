@@ -19,6 +19,13 @@ struct node {                        /* layout of the kernel's struct robust_lis
 	uint32_t armed;              /* the thread that uses it has registered; wiped by fork */
 };
 
+struct spin {                        /* looks before a sleep (spin.c) */
+	mpq_time next;               /* none before; 0: at the next sleep */
+	unsigned rest;               /* how many times as long as a look it rests behind one that did not pay */
+	unsigned sleeps;             /* before the first look */
+	bool once_more;              /* the last look saw something, but late */
+};
+
 struct view {
 	unsigned char *at;
 	size_t size;
@@ -60,7 +67,7 @@ struct mpq {
 	bool sweeping;               /* it is looking now */
 	bool looked_across;          /* whether the owner of the pipe's other end is dead */
 	unsigned nested;             /* operations run on the way of another one, which may be asleep */
-	unsigned spin;               /* how long a short look is, in turns: doubled when it pays, halved when not */
+	struct spin spin;
 	uint32_t round;              /* of shares in which it last had one (share.c), 0: none */
 	uint64_t had;                /* messages, as they counted in that round */
 	char path[];                 /* of the file, to look at it again */

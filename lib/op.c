@@ -20,6 +20,7 @@
 #include "queue.h"
 #include "segment.h"
 #include "side.h"
+#include "spin.h"
 
 #define LOOK_AGAIN ((mpq_time)1000000)       /* one handle does not look more often than this before a "no", ns */
 
@@ -177,26 +178,6 @@ finish(struct mpq *q, struct op *op, int answer)
 	return answer;
 }
 
-/* A stream's other end is often about to bring the next piece. A look of some microseconds, while nobody has to wake us,
- * saves two system calls and two switches if it does; where it does not (no processor free for the other end, or a slow
- * one) it shrinks to nearly nothing by itself. */
-#define SPIN_MOST 2048u
-static bool
-spin(struct mpq *q, const uint64_t *word)
-{
-	unsigned turns = q->spin;
-
-	while (turns-- > 0) {
-		if (get(word) != 0) {
-			q->spin = q->spin < SPIN_MOST ? q->spin * 2 : SPIN_MOST;
-			return true;
-		}
-		cpu_relax();
-	}
-	q->spin = q->spin > 16 ? q->spin / 2 : 8;
-	return false;
-}
-
 /* Under the lock, nothing changed: go to sleep until the event word moves or a slice is over. */
 static int
 sleep_on(struct mpq *q, struct op *op, unsigned kind)
@@ -238,6 +219,13 @@ arrive(struct mpq *q, struct op *op)
 	wake_arrived(q, op->side, op->kind);
 }
 
+/* Under the lock, before a sleep. Not while others sleep: who looks would be there before whoever is woken, each time. */
+static bool
+may_spin(struct mpq *q, const struct op *op, int answer)
+{
+	return op->watched != NULL && q->asleep == 0 && answer != NEED_TURN && wait_getters(q, op->side) == 0 && spin_due(q);
+}
+
 static int
 run(struct mpq *q, struct op *op)
 {
@@ -277,9 +265,9 @@ run(struct mpq *q, struct op *op)
 		}
 		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || late)
 			return finish(q, op, answer);
-		if (op->watched != NULL && !spun && q->asleep == 0 && q->spin != 0 && answer != NEED_TURN) {
+		if (!spun && may_spin(q, op, answer)) {
 			op_leave(q, answer, NULL);
-			spun = !spin(q, op->watched);
+			spun = !spin(q, op->watched, op->deadline);
 			continue;            /* in any case: the queue may have been closed meanwhile */
 		}
 		if ((r = sleep_on(q, op, answer == NEED_TURN ? WAIT_TURN : op->kind)) != MPQ_OK) {

@@ -96,11 +96,8 @@ mpq_take(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time de
 	if (q->in == NO_SIDE)
 		return MPQ_WRONGEND;
 	owner_look_first(q, deadline);
-	if ((want->flags & (MPQ_SHARE | MPQ_PEEK)) == MPQ_SHARE) {
-		/* Not while others sleep: who looks would be there before whoever is woken, each time. */
-		take.op.watched = wait_getters(q, q->in) == 0 ? &side_at(q, q->in)->size : NULL;
-		q->spin += q->spin == 0 ? 8 : 0;
-	}
+	if (want->flags & MPQ_SHARE)
+		take.op.watched = &side_at(q, q->in)->size;
 	if (want->flags & MPQ_PEEK)
 		return peek_run(q, want, after, deadline, run);
 	return op_run(q, &take.op);

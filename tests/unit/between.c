@@ -720,25 +720,27 @@ peer_puts_later(void)
 	expect(RELEASED, 0, 1, 0, peer_puts);
 }
 
-/* The short look before a sleep: it pays and gets longer, up to a limit, or it does not. */
+/* The short look before a sleep sees what comes, or it does not, and a sleep follows; both get it. */
 static void
 short_looks(void)
 {
 	static const struct {
-		unsigned before, after;
+		const char *what;
 		void (*does)(void);
-	} table[] = { { 2048, 2048, peer_puts }, { 64, 128, peer_puts }, { 64, 32, peer_puts_later },
-		{ 8, 8, peer_puts_later } };
+		bool rests;
+	} table[] = { { "at once", peer_puts, false }, { "after the look", peer_puts_later, true } };
 	struct mpq_want want = { .msgs = 1, .bytes = UINT64_MAX, .flags = MPQ_SHARE };
 	struct mpq_run run;
+	size_t len;
 
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+	for (size_t i = 0; i < 2 * sizeof table / sizeof table[0]; i++) {
 		fresh();
 		owner_self(q);
-		q->spin = table[i].before;
-		at_release(table[i].does);
-		IS(mpq_take(q, &want, 0, in_ms(30000), &run), MPQ_OK, "a look of %u turns", table[i].before);
-		IS(q->spin, table[i].after, "the next one has %u", table[i].after);
+		q->spin.sleeps = 16;
+		at_release(table[i / 2].does);
+		IS(i % 2 == 0 ? mpq_take(q, &want, 0, in_ms(30000), &run) : mpq_get(q, big, BIG, &len, in_ms(30000)), MPQ_OK,
+		    "what comes %s is %s", table[i / 2].what, i % 2 == 0 ? "taken" : "got");
+		IS(q->spin.next != 0, table[i / 2].rests, "another look follows %s", table[i / 2].rests ? "later" : "at once");
 	}
 }
 

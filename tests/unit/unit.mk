@@ -4,7 +4,7 @@
 #
 #   make unit     all of them, one after the other
 
-UNIT_NAMES = model lock journal queue opening owner segment space wait wakes shares calls between refusals
+UNIT_NAMES = model lock journal queue opening owner segment space wait wakes shares spin calls between refusals
 UNIT_PROGRAMS = $(UNIT_NAMES:%=$(BUILD)/tests/unit-%)
 UNITS += $(UNIT_PROGRAMS)
 
