@@ -56,6 +56,21 @@ inner_waiter() {
 	[[ $status == 0 && $(<got) == $'a\nb' ]]
 }
 
+@test "who sees the /proc of the outer name space is refused as well; who sees another one of this name space is not" {
+	need_space
+	mpq-create q
+	bg mpq-get -c 2 q >got
+	local getter=$bg_pid
+	wait_stat getters 1 q
+	refused unshare --pid --fork --kill-child mpq-put q x
+	try 0 unshare --mount sh -c 'mount -t proc proc /proc && mpq-put q a'
+	refused unshare --pid --fork --kill-child mpq-put q x
+	refused "${new_space[@]}" mpq-put q x
+	mpq-put q b
+	reap "$getter"
+	[[ $status == 0 && $(<got) == $'a\nb' ]]
+}
+
 @test "a queue that another name space uses is refused to this one, and used on there" {
 	need_space
 	inner_waiter
