@@ -68,31 +68,101 @@ shed_first(struct mpq *q, uint64_t *list, uint32_t r, struct piece *p, uint64_t 
 	return MPQ_OK;
 }
 
+/* Length of the message at `text`, of which `bytes` of its extent are in the chunk, without its framing; SIZE_MAX: its end
+ * is not there. */
+static inline size_t
+length_at(const unsigned char *text, uint64_t bytes, unsigned framing)
+{
+	const unsigned char *end;
+	size_t n;
+
+	if (framing == MPQ_LENGTHS) {
+		if (bytes < 4)
+			return SIZE_MAX;
+		n = (size_t)text[0] << 24 | (size_t)text[1] << 16 | (size_t)text[2] << 8 | text[3];
+		return n <= bytes - 4 ? n : SIZE_MAX;
+	}
+	if (framing != MPQ_LINES && framing != MPQ_NULS)
+		return SIZE_MAX;
+	end = memchr(text, framing == MPQ_LINES ? '\n' : '\0', bytes);
+	return end != NULL ? (size_t)(end - text) : SIZE_MAX;
+}
+
+/* Most messages: the first of the fresh ones, with all of it in one chunk, and not the last of its extent, or the only one
+ * of the queue. The same as get_oldest and shed_first do; false: nothing was done, it is none of these, or it does not
+ * look as it should. */
+static bool
+get_quick(struct mpq *q, struct side *s, struct get_one *one, uint64_t *payload)
+{
+	uint64_t fresh = get(&s->fresh), what, place, bytes, msgs, here, all;
+	uint32_t r = LOW(fresh), chunk, from;
+	const unsigned char *text;
+	struct extent *x;
+	unsigned framing;
+	size_t n;
+
+	if (LOW(get(&s->returned)) != 0 || !is_record(q, r))
+		return false;
+	x = extent_at(q, r);
+	what = get(&x->what), place = get(&x->place), bytes = get(&x->bytes), msgs = get(&x->msgs);
+	framing = WHAT_FRAMING(what), chunk = LOW(place), from = HIGH(place);
+	if (what != WHAT(KIND_FRESH, framing, one->op.side, 0, 0) || msgs == 0 || from >= CHUNK)
+		return false;
+	here = bytes < CHUNK - from ? bytes : CHUNK - from;
+	if (!chunk_holds(q, chunk, from, here))
+		return false;
+	text = (unsigned char *)at(q, chunk_offset(chunk)) + from;
+	if ((n = length_at(text, here < SMALL ? here : SMALL, framing)) > one->size)
+		return false;
+	all = n + framing_bytes(framing);
+	if (msgs == 1 ? fresh != PAIR(r, r) || LOW(get(&s->tail)) != chunk || LOW(get(&x->end)) != chunk || all != bytes :
+	    from + all >= CHUNK || all >= bytes)
+		return false;
+	memcpy(one->buf, text + (framing == MPQ_LENGTHS ? 4 : 0), n);
+	if (msgs != 1) {
+		set(q, &x->place, PAIR(chunk, from + all));
+		set(q, &x->seq, get(&x->seq) + 1);
+	}
+	set(q, &x->bytes, bytes - all);
+	set(q, &x->msgs, msgs - 1);
+	*payload = n;
+	return true;
+}
+
+/* Any message: the oldest. */
+static int
+get_oldest(struct mpq *q, struct get_one *one, uint64_t *list, uint32_t r, uint64_t *payload)
+{
+	uint64_t msgs, bytes;
+	struct piece p;
+
+	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 || p.side != one->op.side ||
+	    extent_measure(q, &p, 1, 0, &msgs, &bytes) != MPQ_OK || bytes < framing_bytes(p.framing))
+		return MPQ_DAMAGED;
+	*one->len = *payload = bytes - framing_bytes(p.framing);
+	if (*payload > one->size || *payload > SMALL)
+		return MPQ_TOOBIG;
+	if (copy_out(q, &p, p.framing == MPQ_LENGTHS ? 4 : 0, one->buf, *payload) != MPQ_OK)
+		return MPQ_DAMAGED;
+	return shed_first(q, list, r, &p, bytes);
+}
+
 static int
 get_try(struct mpq *q, struct op *op)
 {
 	struct get_one *one = (struct get_one *)op;
 	struct side *s = side_at(q, op->side);
-	uint64_t *list, msgs, bytes, payload;
+	uint64_t *list, payload;
 	uint32_t r = side_first(q, op->side, &list);
-	struct piece p;
 	int err;
 
 	if (r == 0)
 		return take_nothing(q, s, op->side, NULL);
 	if (get(&s->flags) & SIDE_DROP)
 		return NEED_DROP;
-	if (extent_read(q, r, QUEUED, &p) != MPQ_OK || p.msgs == 0 || p.side != op->side ||
-	    extent_measure(q, &p, 1, 0, &msgs, &bytes) != MPQ_OK || bytes < framing_bytes(p.framing))
-		return MPQ_DAMAGED;
-	payload = bytes - framing_bytes(p.framing);
-	*one->len = payload;
-	if (payload > one->size || payload > SMALL)
-		return MPQ_TOOBIG;
-	if (copy_out(q, &p, p.framing == MPQ_LENGTHS ? 4 : 0, one->buf, payload) != MPQ_OK)
-		return MPQ_DAMAGED;
-	if ((err = shed_first(q, list, r, &p, bytes)) != MPQ_OK)
+	if (!get_quick(q, s, one, &payload) && (err = get_oldest(q, one, list, r, &payload)) != MPQ_OK)
 		return err;
+	*one->len = payload;
 	if (get(&s->size) == 0 || get(&s->bytes) < payload)
 		return MPQ_DAMAGED;
 	set(q, &s->size, get(&s->size) - 1);

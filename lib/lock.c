@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * lock.c - a robust futex lock whose list node is in private memory. See lock.h.
+ * lock.c - a robust futex lock whose list node is in private memory. See lock.h, where the steps are that a free lock takes
+ * as well.
  *
  * The word holds the owner's thread id, the kernel's bit "owner died" and the bit "waiters". The protocol with the
  * kernel (linux/futex.h, exit_robust_list):
@@ -27,31 +28,19 @@
 #include "lock.h"
 #include "wait.h"
 
-#define BARRIER() __asm__ __volatile__("" ::: "memory")
 #define SPINS 40                     /* about a microsecond: as long as a hold; more hurts when cores are shared */
 #define GRACE 1000000000             /* ns beyond the deadline for an owner that runs but was preempted */
 
-struct list_head {                   /* layout of the kernel's struct robust_list_head */
-	struct node *next;
-	long offset;
-	struct node *pending;
-};
-
-static _Thread_local struct {
-	struct list_head head;
-	struct list_head *others;    /* MPQ_KEEP_ROBUST: the list to put back */
-	uint32_t tid;
-	bool registered;
-} self;
+_Thread_local struct lock_thread lock_thread;
 
 static void
 list_register(struct mpq *q)
 {
-	self.head.next = (struct node *)&self.head;
-	self.head.pending = NULL;
-	self.tid = (uint32_t)gettid();       /* musl has it ready */
-	syscall(SYS_set_robust_list, &self.head, sizeof self.head);
-	self.registered = true;
+	lock_thread.head.next = (struct node *)&lock_thread.head;
+	lock_thread.head.pending = NULL;
+	lock_thread.tid = (uint32_t)gettid();       /* musl has it ready */
+	syscall(SYS_set_robust_list, &lock_thread.head, sizeof lock_thread.head);
+	lock_thread.registered = true;
 	if (!q->node->armed) {               /* a new handle, or we are the child of a fork: nothing is ours */
 		q->slot = q->asleep = 0;
 		q->self.pid = 0;
@@ -65,16 +54,16 @@ list_swap_in(struct mpq *q)
 {
 	size_t size;
 
-	if (syscall(SYS_get_robust_list, 0, &self.others, &size) != 0)
-		self.others = NULL;
+	if (syscall(SYS_get_robust_list, 0, &lock_thread.others, &size) != 0)
+		lock_thread.others = NULL;
 	list_register(q);
 }
 
-static void
-list_swap_out(void)
+void
+lock_put_list_back(void)
 {
-	self.registered = false;
-	syscall(SYS_set_robust_list, self.others, sizeof *self.others);
+	lock_thread.registered = false;
+	syscall(SYS_set_robust_list, lock_thread.others, sizeof *lock_thread.others);
 }
 
 /* A slice of sleep is over. When the deadline has come, go on for a moment if the owner merely lost its processor. Who
@@ -121,7 +110,7 @@ lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 			seen |= FUTEX_WAITERS;
 		}
 		*mine |= FUTEX_WAITERS;
-		slept = futex_wait(word, seen, wait_slice(until));
+		slept = futex_wait(word, seen, wait_slice(mpq_now(), until));
 		now = __atomic_load_n(word, __ATOMIC_RELAXED);
 		if (slept == -ETIMEDOUT && now == seen && give_up(q, seen, began, until))
 			return MPQ_STUCK;
@@ -130,22 +119,20 @@ lock_sleep(struct mpq *q, mpq_time deadline, uint32_t *mine, bool *died)
 }
 
 int
-lock_take(struct mpq *q, mpq_time deadline, bool *died)
+lock_contend(struct mpq *q, mpq_time deadline, bool *died)
 {
-	uint32_t *word = q->lock, free = 0, mine;
+	struct lock_thread *self = &lock_thread;
+	uint32_t free = 0, mine;
 	int r = MPQ_OK;
 
 	if (q->flags & MPQ_KEEP_ROBUST)
 		list_swap_in(q);
-	else if (!self.registered || !q->node->armed)
+	else if (!self->registered || !q->node->armed)
 		list_register(q);
-	mine = self.tid;
+	mine = self->tid;
 	*died = false;
-	self.head.offset = (long)((unsigned char *)q->lock - (unsigned char *)q->node);
-	BARRIER();
-	self.head.pending = q->node;
-	BARRIER();
-	for (int spin = 0; !__atomic_compare_exchange_n(word, &free, mine, false, __ATOMIC_ACQUIRE,
+	lock_begin(self, q);
+	for (int spin = 0; !__atomic_compare_exchange_n(q->lock, &free, mine, false, __ATOMIC_ACQUIRE,
 	    __ATOMIC_RELAXED); spin++, free = 0) {
 		if (spin < SPINS && (free & (FUTEX_OWNER_DIED | FUTEX_WAITERS)) == 0) {
 			cpu_relax();
@@ -154,31 +141,16 @@ lock_take(struct mpq *q, mpq_time deadline, bool *died)
 		r = lock_sleep(q, deadline, &mine, died);
 		break;
 	}
-	if (r == MPQ_OK) {
-		q->node->next = (struct node *)&self.head;
-		BARRIER();
-		self.head.next = q->node;
-	}
-	BARRIER();
-	self.head.pending = NULL;
+	if (r == MPQ_OK)
+		lock_taken(self, q);
+	lock_end(self);
 	if (r != MPQ_OK && (q->flags & MPQ_KEEP_ROBUST))
-		list_swap_out();
+		lock_put_list_back();
 	return r;
 }
 
 void
-lock_free(struct mpq *q)
+lock_wake(struct mpq *q)
 {
-	uint32_t *word = q->lock;
-
-	self.head.pending = q->node;
-	BARRIER();
-	self.head.next = (struct node *)&self.head;
-	BARRIER();
-	if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) & FUTEX_WAITERS)
-		futex_wake(word, 1);
-	BARRIER();
-	self.head.pending = NULL;
-	if (q->flags & MPQ_KEEP_ROBUST)
-		list_swap_out();
+	futex_wake(q->lock, 1);
 }

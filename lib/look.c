@@ -289,7 +289,7 @@ static int
 sleep_all(struct mpq_watch *w, const struct watcher *v, size_t n, mpq_time deadline)
 {
 	struct crew *crew = crew_start(v, n);
-	mpq_time slice = wait_slice(deadline);
+	mpq_time slice = wait_slice(mpq_now(), deadline);
 	int r = MPQ_OK;
 
 	if (crew == NULL)
@@ -302,7 +302,7 @@ sleep_all(struct mpq_watch *w, const struct watcher *v, size_t n, mpq_time deadl
 			continue;
 		for (size_t i = 0; i < n; i++)
 			owner_look(w[i].q);
-		slice = wait_slice(deadline);
+		slice = wait_slice(mpq_now(), deadline);
 	}
 	crew_end(crew);
 	return r == -EINTR ? MPQ_INTR : MPQ_OK;

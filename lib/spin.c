@@ -41,7 +41,7 @@ one_processor(void)
 }
 
 bool
-spin_due(struct mpq *q)
+spin_due(struct mpq *q, mpq_time now)
 {
 	struct spin *s = &q->spin;
 
@@ -49,7 +49,7 @@ spin_due(struct mpq *q)
 		s->sleeps++;
 		return false;
 	}
-	return s->next == 0 || mpq_now() >= s->next;
+	return now >= s->next;
 }
 
 void

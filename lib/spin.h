@@ -8,7 +8,7 @@
 #include "handle.h"
 
 /* Is it time for a look? To be asked once for each sleep that is due. */
-bool spin_due(struct mpq *q);
+bool spin_due(struct mpq *q, mpq_time now);
 
 /* Look until *word is not 0, the deadline, or a moment is over. What came of it decides when the next look is. True: it
  * is not 0. */

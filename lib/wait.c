@@ -67,10 +67,8 @@ futex_wake(const uint32_t *word, int n)
 }
 
 mpq_time
-wait_slice(mpq_time deadline)
+wait_slice(mpq_time now, mpq_time deadline)
 {
-	mpq_time now = mpq_now();
-
 	if (deadline <= now)
 		return now + SLICE / 25;
 	return deadline - now < SLICE ? deadline : now + SLICE;
@@ -168,10 +166,8 @@ wake_note_all(struct mpq *q, struct wakes *wakes)
 }
 
 void
-wake_send(struct mpq *q, const struct wakes *wakes)
+wake_all(struct mpq *q, const struct wakes *wakes)
 {
-	if (!wakes->any)
-		return;
 	for (uint32_t side = 0; side < 2; side++)
 		for (unsigned kind = 1; kind < WAIT_KINDS; kind++)
 			if (wakes->n[side][kind] != 0)

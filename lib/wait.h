@@ -20,7 +20,7 @@ void futex_wake(const uint32_t *word, int n);
 
 /* The sooner of the deadline and one slice from now; once the deadline has passed, 10 ms from now (so that a
  * caller who goes on regardless does not spin). */
-mpq_time wait_slice(mpq_time deadline);
+mpq_time wait_slice(mpq_time now, mpq_time deadline);
 
 static inline void
 cpu_relax(void)
@@ -74,6 +74,12 @@ wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint
 /* Under the lock: everybody on both sides. */
 void wake_note_all(struct mpq *q, struct wakes *wakes);
 /* After the lock. */
-void wake_send(struct mpq *q, const struct wakes *wakes);
+void wake_all(struct mpq *q, const struct wakes *wakes);
+static inline void
+wake_send(struct mpq *q, const struct wakes *wakes)
+{
+	if (wakes->any)
+		wake_all(q, wakes);
+}
 
 #endif

@@ -59,7 +59,7 @@ LOG_OLD='^\thead->journal\[n\]\.old = .*;$'
 COUNT='^\thead->njournal = q->njournal = n \+ 1;$'
 STORE='^\t__atomic_store_n\(word, value, __ATOMIC_RELAXED\);$'
 LOG_OFFSET='^\thead->journal\[n\]\.offset = .*;$'
-PENDING='^\tself\.head\.pending = q->node;$'
+PENDING='^\tself->head\.pending = q->node;$'
 
 mutant journal.h "/$LOG_OFFSET/i\\
 \\thead->njournal = q->njournal = n + 1; JOURNAL_BARRIER();
@@ -79,13 +79,13 @@ mutant journal.c 's/^\twhile \(n-- > 0\) \{$/\tfor (uint64_t all = n, i = 0; i <
 s/^\t\thead->njournal = n;.*$/\t\tif (n + 1 == all) head->njournal = 0;/' "undo goes forwards"
 mutant journal.c 's/^\twhile \(n-- > 0\) \{$/&\n\t\thead->njournal = n; JOURNAL_BARRIER();/' \
 	"undo forgets an entry before it has restored the word"
-mutant lock.c "s/$PENDING/\\t;/" "pending is never set"
-mutant lock.c "/^lock_take/,/^}/s/$PENDING/\\t;/" "pending is not set while taking and sleeping"
-mutant lock.c "/^lock_free/,/^}/s/$PENDING/\\t;/" "pending is not set while freeing"
-mutant lock.c 's/^\t\tfutex_wake\(word, 1\);$/\t\t{ self.head.pending = NULL; BARRIER(); futex_wake(word, 1); }/' \
+mutant lock.h "s/$PENDING/\\t;/" "pending is never set"
+mutant lock.h "/^lock_begin/,/^}/s/$PENDING/\\t;/" "pending is not set while taking and sleeping"
+mutant lock.h "/^lock_free/,/^}/s/$PENDING/\\t;/" "pending is not set while freeing"
+mutant lock.c 's/^\tfutex_wake\(q->lock, 1\);$/\tlock_end(\&lock_thread); futex_wake(q->lock, 1);/' \
 	"pending is cleared before the wake"
-mutant lock.c 's/^\t\tself\.head\.next = q->node;$/\t\t;/' "the lock is not in the robust list"
-mutant lock.c 's/^\t\tfutex_wake\(word, 1\);$/\t\t;/' "freeing does not wake"
+mutant lock.h 's/^\tself->head\.next = q->node;$/\t;/' "the lock is not in the robust list"
+mutant lock.c 's/^\tfutex_wake\(q->lock, 1\);$/\t;/' "freeing does not wake"
 mutant lock.c 's/^\t\t\*mine \|= FUTEX_WAITERS;$/\t\t;/' "who has slept takes the lock without the waiters bit"
 # shellcheck disable=SC2086
 wait $started
