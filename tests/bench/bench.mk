@@ -8,7 +8,7 @@
 
 BENCH =
 BENCH_DIR = $(BUILD)/bench
-BENCH_PEERS = $(BENCH_DIR)/empty $(BENCH_DIR)/tools $(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq \
+BENCH_PEERS = $(BENCH_DIR)/empty $(BENCH_DIR)/tools $(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq $(BENCH_DIR)/futex \
 	$(if $(wildcard /usr/include/boost/interprocess/ipc/message_queue.hpp),$(BENCH_DIR)/boost)
 BENCH_CXX = g++
 BENCH_CXXFLAGS = -std=gnu++17 $(OPT) -Wall -Wextra -Wshadow
@@ -41,8 +41,8 @@ $(BENCH_DIR)/empty: $(BENCH_DIR)/empty.o
 $(BENCH_DIR)/tools: $(BENCH_DIR)/tools.o $(BENCH_DIR)/clock.o
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq: $(BENCH_DIR)/%: $(BENCH_DIR)/%.o $(BENCH_DIR)/plain.o $(BENCH_DIR)/driver.o \
-		$(BENCH_DIR)/clock.o
+$(BENCH_DIR)/pipe $(BENCH_DIR)/posixmq $(BENCH_DIR)/futex: $(BENCH_DIR)/%: $(BENCH_DIR)/%.o $(BENCH_DIR)/plain.o \
+		$(BENCH_DIR)/driver.o $(BENCH_DIR)/clock.o
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 # C++ comes with the compiler's own C library, so what else it is made of is compiled apart from the others'.
