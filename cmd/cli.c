@@ -3,6 +3,7 @@
  * cli.c - options, statuses, diagnostics, the environment. See cli.h.
  */
 #include <bsd/err.h>
+#include <bsd/string.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -120,7 +121,8 @@ cli_begin(struct cli *cli, int argc, char **argv, struct io *io)
 		return ST_ERROR;
 	}
 	/* '-': operands are handed to us in order, wherever they stand, whatever POSIXLY_CORRECT says. */
-	snprintf(letters, sizeof letters, "%s:hV%s", cli->operands_last ? "+" : "-", cli->letters);
+	strlcpy(letters, cli->operands_last ? "+:hV" : "-:hV", sizeof letters);
+	strlcat(letters, cli->letters, sizeof letters);
 	optind = 0, opterr = 0;
 	while ((letter = getopt_long(argc, argv, letters, cli->longs, NULL)) != -1) {
 		if (letter == 1)

@@ -23,14 +23,19 @@
 
 #define START_FIELD 22               /* of /proc/PID/stat, proc(5) */
 
+/* "pid:[4026531836]". To follow the link, as stat(2) does, takes a quarter longer. */
 uint64_t
-name_space(const char *which)
+name_space(const char *link)
 {
-	char path[40];
-	struct stat st;
+	char text[40];
+	const char *number;
+	ssize_t n = readlink(link, text, sizeof text - 1);
 
-	snprintf(path, sizeof path, "/proc/self/ns/%s", which);
-	return stat(path, &st) == 0 ? st.st_ino : 0;
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	number = strchr(text, '[');
+	return number != NULL ? strtoull(number + 1, NULL, 10) : 0;
 }
 
 static ssize_t
@@ -53,9 +58,10 @@ slurp(const char *path, char *text, size_t size)
 static const char *
 behind_name(pid_t pid, char *text, size_t size)
 {
-	char path[40];
+	char path[40] = "/proc/self/stat";
 
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	if (pid != SELF)
+		snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	return slurp(path, text, size) > 0 ? strrchr(text, ')') : NULL;
 }
 
@@ -68,7 +74,8 @@ process_state(pid_t pid)
 	return p != NULL && p[1] == ' ' ? p[2] : (char)0;
 }
 
-uint64_t
+/* Not inlined: where it is alone, a test can tell that its path is not the same twice (tests/crash). */
+__attribute__((noinline)) uint64_t
 start_time(pid_t pid)
 {
 	char text[512];

@@ -9,8 +9,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Inode of /proc/self/ns/WHICH, 0 if it cannot be told. */
-uint64_t name_space(const char *which);
+/* The number of a name space of this process, 0 if it cannot be told. */
+uint64_t name_space(const char *link);
+#define PID_SPACE "/proc/self/ns/pid"
+#define TIME_SPACE "/proc/self/ns/time"
+
+#define SELF ((pid_t)0)      /* this process, where a process is wanted whose file in /proc is read */
 
 /* The state letter of a process, or of a thread, in /proc; 0 if it cannot be told. */
 char process_state(pid_t pid);

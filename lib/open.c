@@ -124,7 +124,7 @@ static int
 settle_in(struct mpq *q, int fd, bool elsewhere)
 {
 	static const uint8_t none[16];
-	uint64_t ns = name_space("pid");
+	uint64_t ns = name_space(PID_SPACE);
 	uint8_t boot[16] = { 0 };
 	struct statfs fs;
 	int err;

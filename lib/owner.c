@@ -24,8 +24,8 @@ owner_self(struct mpq *q)
 {
 	pid_t pid = getpid();
 
-	q->time_ns = (uint32_t)name_space("time");
-	q->self.start = start_time(pid);
+	q->time_ns = (uint32_t)name_space(TIME_SPACE);
+	q->self.start = start_time(SELF);
 	q->self.pid = pid;
 	return MPQ_OK;
 }

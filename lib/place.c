@@ -50,7 +50,7 @@ head_init(struct head *head, const struct mpq_bounds *bounds, bool boot)
 		.head_size = sizeof(struct head), .extent_size = sizeof(struct extent),
 		.slot_size = sizeof(struct slot), .side_size = sizeof(struct side),
 		.chunk_size = sizeof(struct chunk), .kind = bounds->kind,
-		.time_ns = (uint32_t)name_space("time"), .name_space = name_space("pid"), .created = time(NULL),
+		.time_ns = (uint32_t)name_space(TIME_SPACE), .name_space = name_space(PID_SPACE), .created = time(NULL),
 		.chunks = FIRST_CHUNK, .pools = PAIR(BUILTIN_POOL / RECORD, BUILTIN_POOL / RECORD) };
 	for (int i = 0; i < 2; i++) {
 		head->side[i].maxsize = bounds->maxsize;

@@ -44,12 +44,13 @@ int
 segment_path(const struct mpq_place *place, const char *name, char *path, size_t size)
 {
 	const char *dir = place != NULL && place->dir != NULL ? place->dir : DEFAULT_DIR;
-	int n;
 
 	if (mpq_name_check(name) != MPQ_OK)
 		return MPQ_BADNAME;
-	n = snprintf(path, size, "%s/" PREFIX "%s", dir, name);
-	return n > 0 && (size_t)n < size ? MPQ_OK : -ENAMETOOLONG;
+	if (strlen(dir) + strlen("/" PREFIX) + strlen(name) >= size)
+		return -ENAMETOOLONG;
+	stpcpy(stpcpy(stpcpy(path, dir), "/" PREFIX), name);  /* printf would touch a page of stack more */
+	return MPQ_OK;
 }
 
 size_t
