@@ -112,13 +112,14 @@ get_quick(struct mpq *q, struct side *s, struct get_one *one, uint64_t *payload)
 	if (!chunk_holds(q, chunk, from, here))
 		return false;
 	text = (unsigned char *)at(q, chunk_offset(chunk)) + from;
-	if ((n = length_at(text, here < SMALL ? here : SMALL, framing)) > one->size)
+	if ((n = length_at(text, here < SMALL ? here : SMALL, framing)) > one->size || n == SIZE_MAX)
 		return false;
 	all = n + framing_bytes(framing);
 	if (msgs == 1 ? fresh != PAIR(r, r) || LOW(get(&s->tail)) != chunk || LOW(get(&x->end)) != chunk || all != bytes :
 	    from + all >= CHUNK || all >= bytes)
 		return false;
-	memcpy(one->buf, text + (framing == MPQ_LENGTHS ? 4 : 0), n);
+	if (n != 0)                          /* else there may be no buffer */
+		memcpy(one->buf, text + (framing == MPQ_LENGTHS ? 4 : 0), n);
 	if (msgs != 1) {
 		set(q, &x->place, PAIR(chunk, from + all));
 		set(q, &x->seq, get(&x->seq) + 1);

@@ -14,7 +14,9 @@
  *   Time      Deadlines are absolute, CLOCK_MONOTONIC, in nanoseconds. MPQ_NOW never waits (it still waits for
  *             the queue's lock, which is held for about a microsecond), MPQ_FOREVER never gives up.
  *   Signals   A wait that a signal handler interrupts returns MPQ_INTR with nothing taken or changed; come
- *             back with the same deadline to go on. (After a handler with SA_RESTART, the kernel may continue the
+ *             back with the same deadline to go on. A handler that runs in the last microseconds before the wait is not
+ *             noticed, as with any call that waits. A getter may keep signals back for a tenth of a millisecond while
+ *             it looks for a message, awake. (After a handler with SA_RESTART, the kernel may continue the
  *             sleep of an mpq_wait on several handles by itself, up to its deadline.)
  *   Threads   A handle belongs to one thread at a time. Threads that share a queue open a handle each.
  *   fork      A child may use inherited handles while the parent leaves them alone, or the other way round.

@@ -246,14 +246,15 @@ arrive(struct mpq *q, struct op *op)
 static bool
 may_spin(struct mpq *q, const struct op *op, int answer, mpq_time now)
 {
-	return op->watched != NULL && q->asleep == 0 && answer != NEED_TURN && wait_getters(q, op->side) == 0 &&
-	    spin_due(q, now);
+	if (op->watched == NULL || q->asleep != 0 || answer == NEED_TURN)
+		return false;
+	return wait_getters(q, op->side) == 0 && spin_due(q, now);
 }
 
 static int
 run(struct mpq *q, struct op *op)
 {
-	bool looked = op->deadline != MPQ_NOW, spun = false, late;
+	bool looked = op->deadline != MPQ_NOW, spun = false, handled = false, late;
 	mpq_time now;
 	int r, answer;
 
@@ -294,9 +295,11 @@ run(struct mpq *q, struct op *op)
 		}
 		if ((answer != op->wait_code && answer != NEED_TURN) || op->kind == 0 || late)
 			return finish(q, op, answer);
+		if (handled)
+			return finish(q, op, MPQ_INTR);
 		if (!spun && may_spin(q, op, answer, now)) {
 			op_leave(q, answer, NULL);
-			spun = !spin(q, op->watched, op->deadline);
+			spun = !spin(q, op->watched, op->deadline, &handled);
 			continue;            /* in any case: the queue may have been closed meanwhile */
 		}
 		if ((r = sleep_on(q, op, answer == NEED_TURN ? WAIT_TURN : op->kind, now)) != MPQ_OK) {

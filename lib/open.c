@@ -48,7 +48,7 @@ damaged(struct mpq *q)
 	return MPQ_DAMAGED;
 }
 
-/* Is it a segment of ours, and as long as it says? `st` was true before it was mapped. */
+/* Is it a segment of ours, and as long as it says? `st` was true before it was mapped. q->chunks is what it says. */
 static int
 verify(struct mpq *q, int fd, struct stat *st)
 {
@@ -66,7 +66,8 @@ verify(struct mpq *q, int fd, struct stat *st)
 	chunks = get(&head->chunks);
 	if (head->kind > MPQ_SIMPLEX || chunks < FIRST_CHUNK || chunks >= MAX_CHUNKS)
 		return damaged(q);
-	least = least_size(q, (uint32_t)chunks - 1, (uint64_t)st->st_size);
+	q->chunks = (uint32_t)chunks;
+	least = least_size(q, q->chunks - 1, (uint64_t)st->st_size);
 	if ((uint64_t)st->st_size >= least)
 		return MPQ_OK;
 	/* It has grown since, or is damaged. The size is asked for after all that tells what it should be: a grower extends
@@ -218,7 +219,6 @@ open_fd(struct mpq *q, int fd, struct stat *st, bool elsewhere)
 	    (err = choose_sides(q, q->flags)) != MPQ_OK)
 		return err;
 	q->length = length;
-	q->chunks = (uint32_t)get(&q->head->chunks);
 	return settle_in(q, fd, elsewhere);
 }
 

@@ -46,8 +46,8 @@ mutant look '/^sleep_all\(/,/^\}/s/^\tmpq_time slice = .*$/&\n\tfor (size_t i = 
 	"wait asleep | put" "a watcher takes its snapshot after the look"
 mutant wait '/^wake_add\(/,/^\}/s/__atomic_store_n\(word, \*word \+ 1, __ATOMIC_RELEASE\);/;/' \
 	"get asleep | put" "a waker does not move the word"
-mutant op '/^op_leave\(/,/^\}/{s/^\t\tcommit\(q\);$/\t\t;/
-s/^\tlock_free\(q\);$/&\n\tif (result == MPQ_OK)\n\t\tcommit(q);/}' \
+mutant op '/^leave_done\(/,/^\}/{s/^\tcommit\(q\);$/\t;/
+s/^\tlock_free\(q\);$/&\n\tcommit(q);/}' \
 	"settle | put" "the commit comes after the lock"
 echo "1..$number"
 rm -rf "${dir:?}"

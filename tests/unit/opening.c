@@ -92,10 +92,43 @@ open_meanwhile(int before, int from)
 	mpq_detach(grower);
 }
 
+/* A peer writes another number of chunks all the while: what was not looked at is not used. */
+static void
+chunks_that_flicker(void)
+{
+	struct mpq *q = room_queue("flicker", 0, 0, MPQ_QUEUE), *h;
+	uint64_t *chunks = &q->head->chunks, good = get(chunks);
+	unsigned opened = 0, bad = 0;
+	pid_t pid;
+
+	if ((pid = child()) == 0)
+		for (unsigned n = 0;; n++) {
+			__atomic_store_n(chunks, 1, __ATOMIC_RELAXED);
+			for (volatile unsigned i = n % 41; i > 0; i--)
+				;
+			__atomic_store_n(chunks, good, __ATOMIC_RELAXED);
+			for (volatile unsigned i = n % 37; i > 0; i--)
+				;
+		}
+	for (int i = 0; i < 20000 && opened < 3000; i++) {
+		__atomic_store_n(&q->head->sick, 0, __ATOMIC_RELAXED);
+		if (mpq_open(&room, "flicker", 0, &h, NULL) != MPQ_OK)
+			continue;
+		opened++;
+		bad += h->chunks < FIRST_CHUNK;
+		mpq_detach(h);
+	}
+	kill_child(pid);
+	OK(opened > 0, "opened %u times while the number of chunks flickers", opened);
+	IS(bad, 0, "with a number that has been looked at");
+	mpq_detach(q);
+}
+
 int
 main(void)
 {
 	room_make();
+	chunks_that_flicker();
 	for (int before = 0; before < 6; before++)
 		open_meanwhile(before, 1);
 	return tap_end();

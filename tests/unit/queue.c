@@ -527,6 +527,32 @@ chunk_ends(void)
 	mpq_detach(ends);
 }
 
+/* A buffer said to be as large as memory; and none, to ask for the length of a message that may be empty. */
+static void
+buffers(void)
+{
+	static const unsigned framings[] = { MPQ_LINES, MPQ_LENGTHS };
+	size_t len = 1;
+
+	for (size_t i = 0; i < sizeof framings / sizeof framings[0]; i++) {
+		q = room_queue("buffers", 0, 0, MPQ_QUEUE);
+		fill(out, 4096, 1);
+		out[7] = framings[i] == MPQ_LENGTHS ? '\n' : 'x';
+		IS(mpq_put(q, out, 4096, MPQ_NOW), MPQ_OK, "a message of a page");
+		IS(mpq_put(q, "b", 1, MPQ_NOW), MPQ_OK, "and another");
+		IS(mpq_get(q, in, SIZE_MAX, &len, MPQ_NOW), MPQ_OK, "got into a buffer without bounds");
+		OK(len == 4096 && memcmp(in, out, len) == 0, "as it was");
+		IS(mpq_get(q, NULL, 0, &len, MPQ_NOW), MPQ_TOOBIG, "no buffer is too small for the second");
+		IS(len, 1, "whose length is told");
+		IS(mpq_get(q, in, 1, &len, MPQ_NOW), MPQ_OK, "it is still there");
+		IS(mpq_put(q, "", 0, MPQ_NOW), MPQ_OK, "an empty one");
+		IS(mpq_get(q, NULL, 0, &len, MPQ_NOW), MPQ_OK, "is got without a buffer");
+		IS(len, 0, "of no bytes");
+		IS(mpq_check(q), MPQ_OK, "the queue is whole");
+		mpq_detach(q);
+	}
+}
+
 int
 main(void)
 {
@@ -549,5 +575,6 @@ main(void)
 	closing();
 	pipes();
 	chunk_ends();
+	buffers();
 	return tap_end();
 }
