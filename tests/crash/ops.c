@@ -603,7 +603,7 @@ perform(void)
 	if (trouble->faults == 0)
 		kill_everywhere(&pass);
 	/* A sleeper that has been woken is there or has gone when the act comes to its last look at the table. */
-	missable = tally->kills / (scene->asleep != NOBODY ? 6 : 20);
+	missable = tally->kills / (scene->asleep != NOBODY ? 4 : 20);
 	OK(trouble->faults == 0 && tally->missed <= missable && ((scene->flags & SAME) ||
 	    (tally->before > 0 && tally->after > 0)),
 	    "%s: %zu instructions, %zu images, %llu kills, %llu faults", scene->name, path, found,
