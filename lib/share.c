@@ -25,11 +25,6 @@
 #define MOST_SHARERS (UINT16_MAX - 1u)
 
 #define PATIENCE ((mpq_time)50000000) /* ns for those on their way: a busy machine takes some ms to give them a processor */
-/* A part is taken in pieces, unless it is small or nobody else is counted on: who has no processor for a millisecond misses
- * fewer of them. Eight who shared 10,000 messages were farther apart than 1 : 2 in 15 runs of 40, with pieces in 4, at no
- * other price. */
-#define PIECES 4
-#define PIECE 64u
 #define MEMORY 128u                  /* rounds after which next to nothing is left of a sum */
 
 /* Of a sum, what counts a round later. */
@@ -171,8 +166,6 @@ share_of(struct mpq *q, struct side *s, struct op *op, uint64_t want, struct sha
 	least = asleep > lost || size < m.due ? 1 : size / m.due;
 	most = part <= size / 2 ? 2 * part : size > part ? size : part;
 	part = evened((get(&s->had) + size) / m.due, share->had, least, most);
-	if (m.due > 1 && part > PIECE)
-		part = part / PIECES > PIECE ? part / PIECES : PIECE;
 	return part < want ? part : want != 0 ? want : 1;
 }
 
