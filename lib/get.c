@@ -212,7 +212,7 @@ mpq_get(struct mpq *q, void *buf, size_t size, size_t *len, mpq_time deadline)
 	if (q->in == NO_SIDE)
 		return MPQ_WRONGEND;
 	op_init(&one.op, get_try, q->in, WAIT_GET, MPQ_EMPTY, deadline);
-	one.op.watched = &side_at(q, q->in)->size;
+	one.op.looks = true;
 	one.buf = buf, one.size = size, one.len = len;
 	owner_look_first(q, deadline);
 	err = op_run(q, &one.op);

@@ -23,8 +23,8 @@ struct spin {                        /* looks before a sleep (spin.c) */
 	mpq_time next;               /* none before; 0: at the next sleep */
 	unsigned rest;               /* how many times as long as a look it rests behind one that did not pay */
 	unsigned sleeps;             /* before the first look */
+	bool once_more;              /* a look saw something, but late: the next that does rests */
 	unsigned soon;               /* looks since then that paid */
-	bool once_more;              /* the last look saw something, but late */
 };
 
 struct view {

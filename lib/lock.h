@@ -94,6 +94,7 @@ lock_take(struct mpq *q, mpq_time deadline, bool *died)
 	return lock_try(q) ? MPQ_OK : lock_contend(q, deadline, died);
 }
 
+/* What freeing rarely needs: wake one sleeper; give the thread its own list back (MPQ_KEEP_ROBUST). */
 void lock_wake(struct mpq *q);
 void lock_put_list_back(void);
 

@@ -50,16 +50,6 @@ musl_memchr(const void *bytes, int byte, size_t n)
 
 	for (; n >= MUSL_BLOCK && !musl_has(p, c); n -= MUSL_BLOCK)
 		p += MUSL_BLOCK;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	/* Eight at a time: a byte that is c is 0 in `word`, and the lowest 0 is where a borrow begins. */
-	for (uint64_t word, ones = UINT64_MAX / 255; n >= sizeof word; n -= sizeof word, p += sizeof word) {
-		__builtin_memcpy(&word, p, sizeof word);
-		word ^= ones * c;
-		word = (word - ones) & ~word & ones << 7;
-		if (word != 0)
-			return (void *)(uintptr_t)(p + __builtin_ctzll(word) / 8);
-	}
-#endif
 	for (; n > 0; n--, p++)
 		if (*p == c)
 			return (void *)(uintptr_t)p;

@@ -246,7 +246,7 @@ arrive(struct mpq *q, struct op *op)
 static bool
 may_spin(struct mpq *q, const struct op *op, int answer, mpq_time now)
 {
-	if (op->watched == NULL || q->asleep != 0 || answer == NEED_TURN)
+	if (!op->looks || q->asleep != 0 || answer == NEED_TURN)
 		return false;
 	return wait_getters(q, op->side) == 0 && spin_due(q, now);
 }
@@ -299,7 +299,7 @@ run(struct mpq *q, struct op *op)
 			return finish(q, op, MPQ_INTR);
 		if (!spun && may_spin(q, op, answer, now)) {
 			op_leave(q, answer, NULL);
-			spun = !spin(q, op->watched, op->deadline, &handled);
+			spun = !spin(q, &side_at(q, op->side)->size, op->deadline, &handled);
 			continue;            /* in any case: the queue may have been closed meanwhile */
 		}
 		if ((r = sleep_on(q, op, answer == NEED_TURN ? WAIT_TURN : op->kind, now)) != MPQ_OK) {

@@ -29,7 +29,7 @@ struct op {
 	int wait_code;
 	mpq_time deadline;
 	uint64_t bytes;              /* for NEED_SMALL: the room wanted */
-	const uint64_t *watched;     /* before the first sleep, a short look whether this is not 0 any more; NULL: none */
+	bool looks;                  /* before the first sleep, awake, for messages (spin.c) */
 	bool slept;                  /* at least once */
 	const uint32_t *word;        /* that it sleeps on, or last slept on; NULL: none */
 	uint32_t seen;               /* what the word was when it last had the lock */
@@ -46,8 +46,8 @@ op_init(struct op *op, int (*try)(struct mpq *q, struct op *op), uint32_t side, 
     mpq_time deadline)
 {
 	op->try = try, op->side = side, op->kind = kind, op->wait_code = wait_code, op->deadline = deadline;
-	op->bytes = 0, op->watched = NULL, op->word = NULL, op->turn = 0;
-	op->slept = op->stays_asleep = false;
+	op->bytes = 0, op->word = NULL, op->turn = 0;
+	op->looks = op->slept = op->stays_asleep = false;
 	op->wakes.any = false;               /* the rest of it is not looked at then */
 }
 

@@ -96,8 +96,7 @@ mpq_take(struct mpq *q, const struct mpq_want *want, uint64_t after, mpq_time de
 	if (q->in == NO_SIDE)
 		return MPQ_WRONGEND;
 	owner_look_first(q, deadline);
-	if (want->flags & MPQ_SHARE)
-		take.op.watched = &side_at(q, q->in)->size;
+	take.op.looks = (want->flags & MPQ_SHARE) != 0;
 	if (want->flags & MPQ_PEEK)
 		return peek_run(q, want, after, deadline, run);
 	return op_run(q, &take.op);

@@ -166,7 +166,7 @@ wake_note_all(struct mpq *q, struct wakes *wakes)
 }
 
 void
-wake_all(struct mpq *q, const struct wakes *wakes)
+wake_noted(struct mpq *q, const struct wakes *wakes)
 {
 	for (uint32_t side = 0; side < 2; side++)
 		for (unsigned kind = 1; kind < WAIT_KINDS; kind++)

@@ -74,12 +74,12 @@ wake_note(struct mpq *q, struct wakes *wakes, uint32_t side, unsigned kind, uint
 /* Under the lock: everybody on both sides. */
 void wake_note_all(struct mpq *q, struct wakes *wakes);
 /* After the lock. */
-void wake_all(struct mpq *q, const struct wakes *wakes);
+void wake_noted(struct mpq *q, const struct wakes *wakes);
 static inline void
 wake_send(struct mpq *q, const struct wakes *wakes)
 {
 	if (wakes->any)
-		wake_all(q, wakes);
+		wake_noted(q, wakes);
 }
 
 #endif

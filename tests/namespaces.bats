@@ -19,6 +19,14 @@ refused() {
 	grep -Eiq 'name ?space' <<<"$stderr"
 }
 
+# outer_waiter: here a get waits for two messages of q, which is made; its PID is in $outer.
+outer_waiter() {
+	mpq-create q
+	bg mpq-get -c 2 q >got
+	outer=$bg_pid
+	wait_stat getters 1 q
+}
+
 # inner_waiter: in another name space a get waits for two messages of q, which is made there; its PID here is in $inner.
 # A line written to descriptor 7 lets them be put.
 inner_waiter() {
@@ -37,10 +45,7 @@ inner_waiter() {
 
 @test "a queue that this name space uses is refused to another: 1, with a reason, and is not harmed" {
 	need_space
-	mpq-create q
-	bg mpq-get -c 2 q >got
-	local getter=$bg_pid
-	wait_stat getters 1 q
+	outer_waiter
 	refused "${new_space[@]}" mpq-put q x
 	refused "${new_space[@]}" mpq-get -n q
 	refused "${new_space[@]}" mpq-get -t 1h q
@@ -52,22 +57,19 @@ inner_waiter() {
 	stat_is puts 0 q
 	stat_is getters 1 q
 	mpq-put q a b
-	reap "$getter"
+	reap "$outer"
 	[[ $status == 0 && $(<got) == $'a\nb' ]]
 }
 
 @test "who sees the /proc of the outer name space is refused as well; who sees another one of this name space is not" {
 	need_space
-	mpq-create q
-	bg mpq-get -c 2 q >got
-	local getter=$bg_pid
-	wait_stat getters 1 q
+	outer_waiter
 	refused unshare --pid --fork --kill-child mpq-put q x
 	try 0 unshare --mount sh -c 'mount -t proc proc /proc && mpq-put q a'
 	refused unshare --pid --fork --kill-child mpq-put q x
 	refused "${new_space[@]}" mpq-put q x
 	mpq-put q b
-	reap "$getter"
+	reap "$outer"
 	[[ $status == 0 && $(<got) == $'a\nb' ]]
 }
 

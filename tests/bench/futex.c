@@ -5,7 +5,6 @@
  * It is no peer but the floor: what the library takes beyond it is its own.
  */
 #include <errno.h>
-#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdbool.h>
